@@ -1,0 +1,99 @@
+"""Pictures as files: named by their content, never half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from magid_graph.errors import DamagedPicture, StorageFailed
+from magid_graph.records import ImageFile
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_KEPT = 64
+"""Pictures kept decoded between generator and QA: enough for two large batches, 200 MB at 1024 x 1024."""
+
+
+class Artifacts:
+    """The `images/` of a run directory. Its methods block and may be called from any thread."""
+
+    def __init__(self, run_dir: Path, image_format: Literal["png", "jpeg"] = "png") -> None:
+        self._run_dir = run_dir
+        self._format = image_format
+        self._recent: OrderedDict[str, Image] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def save(self, image: Image) -> ImageFile:
+        """Write the picture and return its record; the same picture is written once."""
+        data = self._encode(image)
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = f"images/{sha256[:2]}/{sha256}.{self._format}"
+        if not (self._run_dir / path).exists():
+            write_atomically(self._run_dir / path, data)
+        self._keep(sha256, image)
+        return ImageFile(sha256=sha256, path=path, width=image.width, height=image.height)
+
+    def open(self, file: ImageFile) -> Image:
+        """The picture, RGB. Raises `DamagedPicture` where the file is missing or not what was written."""
+        with self._lock:
+            if (image := self._recent.get(file["sha256"])) is not None:
+                return image
+        image = self._decode(file)
+        self._keep(file["sha256"], image)
+        return image
+
+    def is_intact(self, file: ImageFile) -> bool:
+        """Whether the bytes on disk are those that were written."""
+        try:
+            return hashlib.sha256((self._run_dir / file["path"]).read_bytes()).hexdigest() == file["sha256"]
+        except OSError:
+            return False
+
+    def _encode(self, image: Image) -> bytes:
+        buffer = io.BytesIO()
+        if self._format == "png":
+            # Level 1 is five times faster than the default and 10 % larger.
+            image.save(buffer, "PNG", compress_level=1)
+        else:
+            image.save(buffer, "JPEG", quality=95, subsampling=0)
+        return buffer.getvalue()
+
+    def _decode(self, file: ImageFile) -> Image:
+        from PIL import Image as pillow
+
+        if not self.is_intact(file):
+            raise DamagedPicture(f"`{file['path']}` is missing or damaged; delete it and run `magid-graph retry`")
+        with pillow.open(self._run_dir / file["path"]) as image:
+            return image.convert("RGB")
+
+    def _keep(self, sha256: str, image: Image) -> None:
+        with self._lock:
+            self._recent[sha256] = image
+            while len(self._recent) > _KEPT:
+                self._recent.popitem(last=False)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write to a neighbour, fsync, rename: readers see the old file, the new one, or none; never half of one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, neighbour = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(neighbour).chmod(0o644)
+            Path(neighbour).replace(path)
+        except BaseException:
+            Path(neighbour).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StorageFailed(f"`{path}` cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,295 @@
+"""Settings: a preset, then `magid.toml`, then flags, each layer over the one before.
+
+Every key knows where its value came from. Unknown keys are refused and the nearest known one is named.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from magid_graph.errors import SettingsError
+from magid_graph.records import Limits
+
+Strategy = Literal["zero-shot", "few-shot", "cot", "brief"]
+Check = Literal["safety", "match", "aesthetic"]
+
+DEFAULT_PRESET = "pocket"
+
+
+class _HowOnly:
+    """Marks a setting that changes how fast or where work is done, never what comes out."""
+
+
+HowOnly = _HowOnly()
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class ModelNames(Section):
+    """Which models are used, each named `backend:model`."""
+
+    llm: str
+    """`openai:NAME`, `openai:NAME@URL` (any OpenAI-compatible server), `gguf:FILE`, `gguf:pocket`."""
+    text_to_image: str
+    """`diffusers:HUB-ID-OR-FOLDER`, `diffusers:pocket`, `retrieval:FOLDER`."""
+    clip: str
+    """`open_clip:ARCHITECTURE/WEIGHTS`, `open_clip:FOLDER`, `open_clip:pocket`."""
+    aesthetic: str
+    """`head:FOLDER`, `head:pocket`: a head on image embeddings."""
+    aesthetic_clip: str | None = None
+    """The embedding that the aesthetic head reads, named like `clip`; unset: the same model as `clip`."""
+    safety: str
+    """`opennsfw:`, `transformers:HUB-ID-OR-FOLDER`."""
+    captioner: str | None = None
+    """`transformers:HUB-ID-OR-FOLDER`, `transformers:pocket`; tells feedback what a refused picture showed."""
+
+
+class Llm(Section):
+    temperature: float = Field(0.3, ge=0, le=2)
+    max_tokens: int = Field(1024, ge=16)
+    """Longest reply."""
+    context_tokens: int = Field(16_384, ge=512)
+    """Prompt and reply together; longer dialogues are scanned in overlapping windows."""
+    timeout_s: Annotated[float, HowOnly] = Field(120, gt=0)
+    max_retries: Annotated[int, HowOnly] = Field(4, ge=0)
+    """Of one call, on 429, 5xx and lost connections; `Retry-After` is honoured."""
+    parallel: Annotated[int, HowOnly] = Field(4, ge=1)
+    """Slots of a GGUF model served in this process."""
+    threads: Annotated[int, HowOnly] = Field(0, ge=0)
+    """Of a GGUF model served in this process; 0: all cores."""
+
+
+class Scanner(Section):
+    strategy: Strategy = "cot"
+    """The prompt's file name under prompts/scanner; `brief` is for models trained on this task."""
+    max_images_per_dialogue: int = Field(2, ge=0)
+    """0: no limit."""
+    window_overlap: int = Field(2, ge=0)
+    """Turns that neighbouring windows of a long dialogue share."""
+
+
+class Generator(Section):
+    num_inference_steps: int = Field(30, ge=1)
+    guidance_scale: float = Field(5.0, ge=0)
+    height: int | None = Field(None, ge=8)
+    """Pixels; unset: the pipeline's own."""
+    width: int | None = Field(None, ge=8)
+    negative_prompt: str | None = None
+    style: str = ""
+    """Appended to each description."""
+    too_long: Literal["shorten", "cut"] = "shorten"
+    """What happens to a description with more tokens than the text encoder reads."""
+    upscale_to: int | None = Field(None, ge=64, le=4096)
+    """Small pictures are scaled up to this many pixels on the longer side."""
+    max_faults: int = Field(2, ge=0)
+    """How often a blank picture is drawn again before the item fails."""
+    vae: str | None = None
+    refiner: str | None = None
+    refiner_split: float = Field(0.8, gt=0, lt=1)
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    compile: Annotated[bool, HowOnly] = False
+    batch_size: Annotated[int, HowOnly] = Field(4, ge=1)
+
+
+class Qa(Section):
+    checks: tuple[Check, ...] = ("safety", "match", "aesthetic")
+    """In this order; the first that a picture fails is the reason it is refused."""
+    clip_against: Literal["utterance", "description", "both"] = "description"
+    min_clip_similarity: float = Field(0.21, ge=-1, le=1)
+    min_aesthetic: float = Field(5.1, ge=0, le=10)
+    max_nsfw: float = Field(0.5, ge=0, le=1)
+    measure_all: bool = False
+    """Measure the later checks too when an earlier one has failed."""
+    blocked_terms: tuple[str, ...] = ()
+    """Words that no description may hold, besides the built-in list."""
+    batch_size: Annotated[int, HowOnly] = Field(16, ge=1)
+
+    def limits(self) -> Limits:
+        return Limits(
+            min_clip_similarity=self.min_clip_similarity, min_aesthetic=self.min_aesthetic, max_nsfw=self.max_nsfw
+        )
+
+
+class Retry(Section):
+    regenerate: int = Field(2, ge=0, le=100)
+    """How often the same description is drawn again with a new seed."""
+    feedback: int = Field(1, ge=0, le=100)
+    """How often the language model may describe the moment anew; the full number of attempts follows each time."""
+
+    def max_attempts(self) -> int:
+        return (1 + self.regenerate) * (1 + self.feedback)
+
+
+class RunSettings(Section):
+    seed: int = Field(0, ge=0)
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], HowOnly] = "auto"
+    in_flight: Annotated[int, HowOnly] = Field(0, ge=0)
+    """Dialogues worked on at the same time; 0: four times the larger of batch size and LLM slots."""
+    max_utterance_chars: int = Field(20_000, ge=1)
+    """A longer utterance makes its dialogue `failed`."""
+    image_format: Literal["png", "jpeg"] = "png"
+
+
+class Settings(Section):
+    """Everything that a run depends on besides its input and the prompts."""
+
+    models: ModelNames
+    llm: Llm = Llm()
+    scanner: Scanner = Scanner()
+    generator: Generator = Generator()
+    qa: Qa = Qa()
+    retry: Retry = Retry()
+    run: RunSettings = RunSettings()
+
+    def in_flight(self) -> int:
+        return self.run.in_flight or 4 * max(self.generator.batch_size, self.llm.parallel)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings in force, the preset they began with, and where each value came from."""
+
+    settings: Settings
+    preset: str
+    origins: dict[str, str]
+    """`{"qa.min_aesthetic": "--set"}`; keys that nobody set are `default`."""
+
+
+def presets() -> list[str]:
+    return sorted(
+        p.name.removesuffix(".toml") for p in _preset_dir().iterdir() if p.name.endswith(".toml")
+    )
+
+
+def load(
+    preset: str = DEFAULT_PRESET, *, config_path: Path | None = None, assignments: Sequence[str] = ()
+) -> Loaded:
+    """Merge the layers. `config_path` unset: `magid.toml` of the working directory, if there is one.
+
+    Raises:
+        SettingsError: unknown preset or key, wrong type, out of range, not TOML.
+    """
+    config_path = config_path or next((p for p in [Path("magid.toml")] if p.is_file()), None)
+    layers = [(f"preset {preset}", _read_preset(preset))]
+    if config_path is not None:
+        layers.append((str(config_path), _read_toml(config_path)))
+    layers.append(("--set", _parse_assignments(assignments)))
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(_known_keys(), "default")
+    for origin, layer in layers:
+        for key, value in _flatten(layer):
+            _refuse_unknown(key, origin)
+            values[key] = value
+            origins[key] = origin
+    return Loaded(_validated(values, origins), preset, origins)
+
+
+def flat(settings: Settings) -> dict[str, object]:
+    """`{"qa.min_aesthetic": 5.1, …}`, every key."""
+    return dict(_flatten(settings.model_dump(mode="json")))
+
+
+def determining(settings: Settings) -> dict[str, object]:
+    """The keys that what comes out depends on."""
+    how_only = {key for key, field in _known_keys().items() if HowOnly in field.metadata}
+    return {key: value for key, value in flat(settings).items() if key not in how_only}
+
+
+def fingerprint(*parts: object) -> str:
+    """64 hex digits that change when any part changes."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _preset_dir() -> Any:
+    return resources.files("magid_graph") / "presets"
+
+
+def _read_preset(name: str) -> dict[str, object]:
+    if name not in presets():
+        raise SettingsError(f"there is no preset `{name}`{_nearest(name, presets())}; presets: {', '.join(presets())}")
+    return tomllib.loads((_preset_dir() / f"{name}.toml").read_text("utf-8"))
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"`{path}` cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"`{path}` is not TOML: {error}") from error
+
+
+def _parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
+    layer: dict[str, object] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"`--set {assignment}`: write it as `--set key=value`, e.g. `--set qa.min_aesthetic=5.4`")
+        layer[key.strip()] = _parse_value(text.strip())
+    return layer
+
+
+def _parse_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text in ("none", "null") else text
+
+
+def _flatten(layer: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in layer.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+@cache
+def _known_keys() -> dict[str, Any]:
+    return {
+        f"{section}.{key}": field
+        for section, part in Settings.model_fields.items()
+        if isinstance(part.annotation, type)
+        for key, field in part.annotation.model_fields.items()
+    }
+
+
+def _refuse_unknown(key: str, origin: str) -> None:
+    if key not in _known_keys():
+        raise SettingsError(f"unknown setting `{key}` ({origin}){_nearest(key, list(_known_keys()))}")
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    tails = {key.rpartition(".")[2]: key for key in known}
+    near = difflib.get_close_matches(word, known, 1) or [
+        tails[tail] for tail in difflib.get_close_matches(word.rpartition(".")[2], list(tails), 1)
+    ]
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _validated(values: Mapping[str, object], origins: Mapping[str, str]) -> Settings:
+    nested: dict[str, dict[str, object]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        nested.setdefault(section, {})[name] = value
+    try:
+        return Settings.model_validate(nested)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"][:2])
+        given = "" if first["type"] == "missing" else f", not `{first['input']}`"
+        origin = origins.get(key, "settings")
+        raise SettingsError(f"`{key}` ({origin}): {first['msg']}{given}") from error

@@ -1,0 +1,220 @@
+"""What a run lends to its nodes: models behind batchers and the call cache, settings, a place for spans."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from magid_graph.artifacts import Artifacts
+from magid_graph.config import Settings, fingerprint
+from magid_graph.errors import BlankPicture
+from magid_graph.journal import Asked, Journal
+from magid_graph.models import (
+    AestheticHead,
+    Captioner,
+    Chat,
+    Embedder,
+    Message,
+    Reply,
+    SafetyClassifier,
+    TextToImage,
+)
+from magid_graph.models.batcher import Batcher
+from magid_graph.models.diffusion import blank
+from magid_graph.records import ImageFile, Span
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+    Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+
+_MAX_WAITING = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a run, opened."""
+
+    chat: Chat
+    text_to_image: TextToImage
+    clip: Embedder
+    aesthetic_clip: Embedder
+    """The same object as `clip` where both checks share an embedding."""
+    aesthetic: AestheticHead | None
+    safety: SafetyClassifier | None
+    captioner: Captioner | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the live view shows of the models' work."""
+
+    llm_calls: int = 0
+    llm_tokens: int = 0
+    drawn: int = 0
+    from_cache: int = 0
+
+
+class Desk:
+    """Where nodes hand in their model calls: merged into batches, cached by content, saved off the event loop."""
+
+    def __init__(self, models: Models, settings: Settings, journal: Journal, artifacts: Artifacts) -> None:
+        self.models = models
+        self.artifacts = artifacts
+        self.tally = Tally()
+        self._settings = settings
+        self._journal = journal
+        self._drawing_recipe = self._recipe()
+        size = settings.qa.batch_size
+        self._draw = Batcher(
+            self._generate, name="text_to_image", max_batch=settings.generator.batch_size, max_waiting=_MAX_WAITING
+        )
+        self._save = Batcher(self._save_all, name="artifacts", max_batch=1, max_waiting=_MAX_WAITING)
+        self._image_vectors = {
+            embedder.model_id: Batcher(
+                lambda files, embedder=embedder: list(embedder.embed_images(self._opened(files))),
+                name="image_embedding",
+                max_batch=size,
+                max_waiting=_MAX_WAITING,
+            )
+            for embedder in (models.clip, models.aesthetic_clip)
+        }
+        self._text_vectors = Batcher(
+            lambda texts: list(models.clip.embed_texts(texts)),
+            name="text_embedding",
+            max_batch=size,
+            max_waiting=_MAX_WAITING,
+        )
+        self._nsfw = Batcher(self._classify, name="safety", max_batch=size, max_waiting=_MAX_WAITING)
+        self._captions = Batcher(self._caption, name="captioner", max_batch=size, max_waiting=_MAX_WAITING)
+
+    async def aclose(self) -> None:
+        batchers = (self._draw, self._save, *self._image_vectors.values(), self._text_vectors, self._nsfw)
+        for batcher in (*batchers, self._captions):
+            await batcher.aclose()
+
+    # -- the language model
+
+    async def ask(
+        self, messages: Sequence[Message], *, temperature: float, seed: int, grammar: str | None
+    ) -> tuple[Reply, str, bool]:
+        """The reply, the hash of the call, and whether it came from the cache."""
+        chat, max_tokens = self.models.chat, self._settings.llm.max_tokens
+        grammar = grammar if chat.can_constrain else None
+        question = {
+            "model": chat.model_id,
+            "messages": [dict(message) for message in messages],
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "seed": seed,
+            "grammar": grammar,
+        }
+        call = fingerprint("chat", question)
+        if (known := self._journal.recall(call)) is not None:
+            self.tally.from_cache += 1
+            return _reply(known), call, True
+        started = time.perf_counter()
+        reply = await chat.reply(messages, temperature=temperature, max_tokens=max_tokens, seed=seed, grammar=grammar)
+        self.tally.llm_calls += 1
+        self.tally.llm_tokens += reply.prompt_tokens + reply.completion_tokens
+        answer = {
+            "reply": reply.text,
+            "prompt_tokens": reply.prompt_tokens,
+            "completion_tokens": reply.completion_tokens,
+            "truncated": reply.truncated,
+            "duration_s": round(time.perf_counter() - started, 4),
+        }
+        await self._journal.remember(call, "chat", question | answer)
+        return reply, call, False
+
+    # -- drawing
+
+    async def draw(self, prompt: str, seed: int, *, retry: bool) -> ImageFile:
+        """One picture on disk. Raises `BlankPicture` where the model drew nothing."""
+        call = fingerprint("picture", self._drawing_recipe, prompt, seed)
+        known = self._journal.recall(call)
+        if known is not None and self.artifacts.is_intact(file := ImageFile(**known["image"])):
+            self.tally.from_cache += 1
+            return file
+        image = await self._draw.submit((prompt, seed), retry=retry)
+        self.tally.drawn += 1
+        if blank(image):
+            raise BlankPicture(f"`{self.models.text_to_image.model_id}` drew a blank picture for `{prompt}`")
+        file = await self._save.submit(image)
+        await self._journal.remember(call, "picture", {"prompt": prompt, "seed": seed, "image": file})
+        return file
+
+    def _recipe(self) -> dict[str, object]:
+        """Everything besides prompt and seed that a picture depends on."""
+        settings = self._settings
+        return {
+            "model": self.models.text_to_image.model_id,
+            "image_format": settings.run.image_format,
+            **settings.generator.model_dump(mode="json", exclude={"batch_size", "compile", "max_faults", "too_long"}),
+        }
+
+    def _generate(self, calls: list[tuple[str, int]]) -> list[Image]:
+        prompts, seeds = zip(*calls, strict=True)
+        return self.models.text_to_image.generate(prompts, seeds)
+
+    def _save_all(self, images: list[Image]) -> list[ImageFile]:
+        return [self.artifacts.save(image) for image in images]
+
+    # -- judging
+
+    async def image_vector(self, file: ImageFile, embedder: Embedder) -> Vector:
+        return await self._image_vectors[embedder.model_id].submit(file)
+
+    async def text_vector(self, text: str) -> Vector:
+        return await self._text_vectors.submit(text)
+
+    async def nsfw(self, file: ImageFile) -> float:
+        return await self._nsfw.submit(file)
+
+    async def caption(self, file: ImageFile, seed: int) -> str:
+        return await self._captions.submit((file, seed))
+
+    def _opened(self, files: Sequence[ImageFile]) -> list[Image]:
+        return [self.artifacts.open(file) for file in files]
+
+    def _classify(self, files: list[ImageFile]) -> list[float]:
+        assert self.models.safety is not None
+        return self.models.safety.nsfw(self._opened(files))
+
+    def _caption(self, calls: list[tuple[ImageFile, int]]) -> list[str]:
+        assert self.models.captioner is not None
+        files, seeds = zip(*calls, strict=True)
+        return self.models.captioner.caption(self._opened(files), seeds)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one graph run works with; `spans` and `asked` are what it leaves for the journal."""
+
+    desk: Desk
+    settings: Settings
+    spans: list[Span] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+
+    async def ask(
+        self,
+        node: str,
+        messages: Sequence[Message],
+        *,
+        seed: int,
+        turn: int | None = None,
+        grammar: str | None = None,
+        temperature: float | None = None,
+    ) -> Reply:
+        """The language model's reply, recorded as an exchange of this item."""
+        warmth = self.settings.llm.temperature if temperature is None else temperature
+        reply, call, cached = await self.desk.ask(messages, temperature=warmth, seed=seed, grammar=grammar)
+        self.asked.append(Asked(node, turn, call, cached))
+        return reply
+
+
+def _reply(known: dict[str, Any]) -> Reply:
+    return Reply(known["reply"], known["prompt_tokens"], known["completion_tokens"], known["truncated"])

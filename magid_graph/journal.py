@@ -1,0 +1,340 @@
+"""run.db (SQLite, WAL): items, attempts, spans and the call cache. The one source of truth of a run.
+
+An item is committed with its attempts, spans and exchanges in one transaction: after a kill it is either there as a
+whole or still pending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from magid_graph.errors import StorageFailed, UsageError
+from magid_graph.records import Attempt, BadRow, Dialogue, ItemState, Span
+
+T = TypeVar("T")
+
+STATES: tuple[ItemState, ...] = ("pending", "accepted", "rejected", "failed")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS items (
+    position INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL DEFAULT 'pending',
+    reason TEXT,
+    message TEXT,
+    finished_at REAL,
+    duration_s REAL,
+    input TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS items_by_state ON items (state, position);
+CREATE TABLE IF NOT EXISTS attempts (
+    position INTEGER NOT NULL, turn INTEGER NOT NULL, n INTEGER NOT NULL,
+    verdict TEXT NOT NULL, reason TEXT, record TEXT NOT NULL,
+    PRIMARY KEY (position, turn, n)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spans (
+    position INTEGER NOT NULL, seq INTEGER NOT NULL, record TEXT NOT NULL,
+    PRIMARY KEY (position, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS exchanges (
+    position INTEGER NOT NULL, seq INTEGER NOT NULL,
+    node TEXT NOT NULL, turn INTEGER, call TEXT NOT NULL, cached INTEGER NOT NULL,
+    PRIMARY KEY (position, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS calls (hash TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An exchange with the language model, by the hash of its call."""
+
+    node: str
+    turn: int | None
+    call: str
+    cached: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How one item ended, and all that was recorded on the way."""
+
+    key: str
+    state: ItemState
+    reason: str | None = None
+    """Why it was rejected, or the cause of the fault."""
+    message: str | None = None
+    duration_s: float = 0.0
+    attempts: Sequence[Attempt] = ()
+    spans: Sequence[Span] = ()
+    asked: Sequence[Asked] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A row of `items`."""
+
+    position: int
+    key: str
+    state: ItemState
+    reason: str | None
+    message: str | None
+    duration_s: float | None
+    dialogue: Dialogue | None
+    """`None` for a row of the input that could not be read."""
+
+
+@dataclass(slots=True)
+class _Write:
+    run: Callable[[sqlite3.Connection], Any]
+    done: asyncio.Future[Any] | None
+    loop: asyncio.AbstractEventLoop | None
+
+
+@dataclass(slots=True)
+class Journal:
+    """Opens or makes `run.db` in a run directory.
+
+    Reads are synchronous and fast; writes from a running event loop go through one thread of their own, which puts
+    whatever is waiting into one transaction.
+    """
+
+    path: Path
+    _db: sqlite3.Connection = field(init=False)
+    _writes: queue.SimpleQueue[_Write | None] = field(init=False, default_factory=queue.SimpleQueue)
+    _thread: threading.Thread | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        try:
+            self._db = self._connect()
+            self._db.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            raise StorageFailed(f"`{self.path}` cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"`{self.path}` is not a journal of magid-graph: {error}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        db.execute("PRAGMA journal_mode=WAL")
+        # NORMAL: a killed process loses nothing; a power cut may lose the last commits, never tears one.
+        db.execute("PRAGMA synchronous=NORMAL")
+        return db
+
+    # -- items
+
+    def ingest(self, rows: Iterable[Dialogue | BadRow]) -> None:
+        """Put the input's rows into the journal, all of them or, if reading raises, none."""
+        positioned = enumerate(rows)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            while chunk := list(islice(positioned, 1000)):
+                self._db.executemany(
+                    "INSERT INTO items (position, key, state, reason, message, input) VALUES (?,?,?,?,?,?)",
+                    [_item_row(position, row) for position, row in chunk],
+                )
+            self._db.execute("INSERT INTO facts VALUES ('ingested', 'true')")
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def is_ingested(self) -> bool:
+        return self._db.execute("SELECT 1 FROM facts WHERE name = 'ingested'").fetchone() is not None
+
+    def counts(self) -> dict[ItemState, int]:
+        found = dict(self._db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in STATES}
+
+    def pending(self, limit: int | None = None) -> Iterator[Dialogue]:
+        """Unfinished dialogues in the input's order, read in pages so that memory stays bounded."""
+        after, left = -1, limit if limit is not None else -1
+        while left != 0:
+            page = 256 if left < 0 else min(256, left)
+            rows = self._db.execute(
+                "SELECT position, input FROM items WHERE state = 'pending' AND position > ? ORDER BY position LIMIT ?",
+                (after, page),
+            ).fetchall()
+            if not rows:
+                return
+            for _, text in rows:
+                yield json.loads(text)
+            after, left = rows[-1][0], left - len(rows) if left > 0 else left
+
+    def items(self, states: Sequence[ItemState] = STATES) -> Iterator[Item]:
+        marks = ",".join("?" * len(states))
+        rows = self._reader().execute(
+            f"SELECT position, key, state, reason, message, duration_s, input FROM items"
+            f" WHERE state IN ({marks}) ORDER BY position",
+            states,
+        )
+        for *columns, text in rows:
+            record = json.loads(text)
+            yield Item(*columns, record if "turns" in record else None)
+
+    def reasons(self, state: ItemState) -> dict[str, int]:
+        """How many items ended in this state, by reason, most frequent first."""
+        rows = self._db.execute(
+            "SELECT coalesce(reason, '?'), count(*) AS n FROM items WHERE state = ? GROUP BY reason ORDER BY n DESC", (state,)
+        )
+        return dict(rows.fetchall())
+
+    def verdicts(self) -> dict[str, int]:
+        """How many attempts ended in each verdict."""
+        return dict(self._db.execute("SELECT verdict, count(*) FROM attempts GROUP BY verdict").fetchall())
+
+    def reopen_failed(self, reason: str | None = None) -> int:
+        """Make failed dialogues pending again; rows that could not be read stay failed. Returns how many."""
+        changed = self._db.execute(
+            "UPDATE items SET state = 'pending', reason = NULL, message = NULL WHERE state = 'failed'"
+            " AND reason <> 'bad_input' AND (?1 IS NULL OR reason = ?1)",
+            (reason,),
+        )
+        return changed.rowcount
+
+    def attempts(self, position: int) -> list[Attempt]:
+        rows = self._db.execute("SELECT record FROM attempts WHERE position = ? ORDER BY turn, n", (position,))
+        return [json.loads(text) for (text,) in rows]
+
+    def spans(self, position: int) -> list[Span]:
+        rows = self._db.execute("SELECT record FROM spans WHERE position = ? ORDER BY seq", (position,))
+        return [json.loads(text) for (text,) in rows]
+
+    def asked(self, position: int) -> list[tuple[Asked, dict[str, Any]]]:
+        """The exchanges of an item, each with the recorded call."""
+        rows = self._db.execute(
+            "SELECT e.node, e.turn, e.call, e.cached, c.value FROM exchanges e JOIN calls c ON c.hash = e.call"
+            " WHERE e.position = ? ORDER BY e.seq",
+            (position,),
+        )
+        return [(Asked(node, turn, call, bool(cached)), json.loads(value)) for node, turn, call, cached, value in rows]
+
+    # -- the call cache
+
+    def recall(self, call: str) -> dict[str, Any] | None:
+        """What the call with this hash returned, if it was ever finished."""
+        row = self._db.execute("SELECT value FROM calls WHERE hash = ?", (call,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    async def remember(self, call: str, kind: str, value: dict[str, Any]) -> None:
+        text = json.dumps(value, ensure_ascii=False)
+        await self._write(lambda db: db.execute("INSERT OR REPLACE INTO calls VALUES (?,?,?)", (call, kind, text)))
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Commit an item with everything recorded about it, over whatever an earlier failure left."""
+        await self._write(lambda db: _finish(db, outcome))
+
+    # -- writing
+
+    async def _write(self, run: Callable[[sqlite3.Connection], T]) -> None:
+        loop = asyncio.get_running_loop()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
+            self._thread.start()
+        done: asyncio.Future[Any] = loop.create_future()
+        self._writes.put(_Write(run, done, loop))
+        await done
+
+    def _write_all(self) -> None:
+        db = self._connect()
+        stopped = False
+        while not stopped:
+            waiting = [self._writes.get()]
+            while not self._writes.empty():
+                waiting.append(self._writes.get())
+            stopped = None in waiting
+            _commit(db, [write for write in waiting if write is not None])
+        db.close()
+
+    def _reader(self) -> sqlite3.Connection:
+        return self._connect()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._writes.put(None)
+            self._thread.join()
+            self._thread = None
+        self._db.close()
+
+
+def _item_row(position: int, row: Dialogue | BadRow) -> tuple[Any, ...]:
+    text = json.dumps(row, ensure_ascii=False)
+    if "cause" in row:
+        return position, row["key"], "failed", row["cause"], row["message"], text
+    return position, row["key"], "pending", None, None, text
+
+
+def _commit(db: sqlite3.Connection, writes: Sequence[_Write]) -> None:
+    """All writes in one transaction; if that fails, one by one, so that each learns of its own fault."""
+    if not writes:
+        return
+    try:
+        _transaction(db, writes)
+        _settle(writes, None)
+    except sqlite3.Error as error:
+        if len(writes) == 1:
+            _settle(writes, StorageFailed(f"the journal cannot be written: {error}; free some space and run again"))
+        else:
+            for write in writes:
+                _commit(db, [write])
+
+
+def _transaction(db: sqlite3.Connection, writes: Sequence[_Write]) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for write in writes:
+            write.run(db)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _settle(writes: Sequence[_Write], error: Exception | None) -> None:
+    def settle() -> None:
+        for write in writes:
+            if write.done is not None and not write.done.done():
+                if error is None:
+                    write.done.set_result(None)
+                else:
+                    write.done.set_exception(error)
+
+    loop = writes[0].loop
+    if loop is not None and not loop.is_closed():
+        loop.call_soon_threadsafe(settle)
+
+
+def _finish(db: sqlite3.Connection, outcome: Outcome) -> None:
+    (position,) = db.execute("SELECT position FROM items WHERE key = ?", (outcome.key,)).fetchone()
+    for table in ("attempts", "spans", "exchanges"):
+        db.execute(f"DELETE FROM {table} WHERE position = ?", (position,))
+    db.execute(
+        "UPDATE items SET state = ?, reason = ?, message = ?, finished_at = ?, duration_s = ? WHERE position = ?",
+        (outcome.state, outcome.reason, outcome.message, time.time(), outcome.duration_s, position),
+    )
+    db.executemany(
+        "INSERT INTO attempts VALUES (?,?,?,?,?,?)",
+        [(position, a["turn"], a["n"], a["verdict"], a["reason"], _json(a)) for a in outcome.attempts],
+    )
+    db.executemany(
+        "INSERT INTO spans VALUES (?,?,?)", [(position, seq, _json(span)) for seq, span in enumerate(outcome.spans)]
+    )
+    db.executemany(
+        "INSERT INTO exchanges VALUES (?,?,?,?,?,?)",
+        [(position, seq, a.node, a.turn, a.call, int(a.cached)) for seq, a in enumerate(outcome.asked)],
+    )
+
+
+def _json(record: object) -> str:
+    return json.dumps(record, ensure_ascii=False)

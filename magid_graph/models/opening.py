@@ -1,0 +1,183 @@
+"""Opens the models that the settings name, each `backend:model`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from magid_graph import pocket
+from magid_graph.config import Settings
+from magid_graph.context import Models
+from magid_graph.errors import SettingsError
+from magid_graph.models import AestheticHead, Captioner, Chat, Embedder, SafetyClassifier, TextToImage
+
+
+
+@contextmanager
+def open_models(settings: Settings) -> Iterator[Models]:
+    """Every model of a run, closed again at the end.
+
+    Raises:
+        ModelUnavailable: one cannot be had; the message says what to do.
+        SettingsError: a name that no backend knows.
+    """
+    names = settings.models
+    with ExitStack() as closing, ThreadPoolExecutor(1, "open-llm") as beside:
+        # The language model starts its server while the others import torch.
+        chat = beside.submit(open_chat, settings, closing)
+        clip = open_embedder(names.clip, settings)
+        aesthetic_clip = open_embedder(names.aesthetic_clip, settings) if names.aesthetic_clip else clip
+        models = Models(
+            text_to_image=open_text_to_image(settings, clip),
+            clip=clip,
+            aesthetic_clip=aesthetic_clip,
+            aesthetic=open_aesthetic(names.aesthetic, aesthetic_clip) if "aesthetic" in settings.qa.checks else None,
+            safety=open_safety(names.safety, settings) if "safety" in settings.qa.checks else None,
+            captioner=open_captioner(names.captioner, settings) if names.captioner else None,
+            chat=chat.result(),
+        )
+        yield models
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """`backend:model` in its two parts."""
+    backend, colon, model = name.partition(":")
+    if not colon:
+        raise SettingsError(f"model `{name}`: write it as `backend:model`, e.g. `diffusers:{name}`")
+    return backend, model
+
+
+def open_chat(settings: Settings, closing: ExitStack) -> Chat:
+    from magid_graph.models.chat import OpenAIChat
+
+    backend, model = split_name(settings.models.llm)
+    llm = settings.llm
+    match backend:
+        case "openai":
+            name, _, url = model.partition("@")
+            return OpenAIChat(name, base_url=url or None, timeout_s=llm.timeout_s, max_retries=llm.max_retries)
+        case "gguf":
+            from magid_graph.models.llama_server import LlamaServer
+
+            path = pocket.weights("llm") if model == "pocket" else Path(model)
+            server = LlamaServer(path, context_tokens=llm.context_tokens, parallel=llm.parallel, threads=llm.threads)
+            closing.callback(server.close)
+            return OpenAIChat(
+                path.name,
+                base_url=server.base_url,
+                api_key=server.api_key,
+                timeout_s=llm.timeout_s,
+                max_retries=llm.max_retries,
+                constrain="grammar",
+            )
+        case "fake":
+            from magid_graph.models.fake import FakeChat
+
+            return FakeChat()
+    raise _unknown("llm", settings.models.llm, "openai:, gguf:, fake:")
+
+
+def open_text_to_image(settings: Settings, clip: Embedder) -> TextToImage:
+    backend, model = split_name(settings.models.text_to_image)
+    drawing = settings.generator
+    match backend:
+        case "diffusers":
+            from magid_graph.models.diffusion import DiffusersTextToImage
+
+            return DiffusersTextToImage(
+                _shipped(model, "text_to_image"),
+                device=settings.run.device,
+                dtype=drawing.dtype,
+                vae=drawing.vae,
+                refiner=drawing.refiner,
+                refiner_split=drawing.refiner_split,
+                num_inference_steps=drawing.num_inference_steps,
+                guidance_scale=drawing.guidance_scale,
+                height=drawing.height,
+                width=drawing.width,
+                negative_prompt=drawing.negative_prompt,
+                compile=drawing.compile,
+                upscale_to=drawing.upscale_to,
+            )
+        case "retrieval":
+            from magid_graph.models.retrieval import RetrievalTextToImage
+
+            return RetrievalTextToImage(Path(model), clip)
+        case "fake":
+            from magid_graph.models.fake import FakeTextToImage
+
+            return FakeTextToImage()
+    raise _unknown("text_to_image", settings.models.text_to_image, "diffusers:, retrieval:, fake:")
+
+
+def open_embedder(name: str, settings: Settings) -> Embedder:
+    backend, model = split_name(name)
+    match backend:
+        case "open_clip":
+            from magid_graph.models.clip import OpenClipEmbedder
+
+            return OpenClipEmbedder(_shipped(model, "clip"), device=settings.run.device)
+        case "fake":
+            from magid_graph.models.fake import FakeEmbedder
+
+            return FakeEmbedder()
+    raise _unknown("clip", name, "open_clip:, fake:")
+
+
+def open_aesthetic(name: str, clip: Embedder) -> AestheticHead:
+    backend, model = split_name(name)
+    match backend:
+        case "head":
+            from magid_graph.models.aesthetic import open_head
+
+            return open_head(Path(_shipped(model, "aesthetic")), clip.model_id)
+        case "fake":
+            from magid_graph.models.fake import FakeAestheticHead
+
+            return FakeAestheticHead()
+    raise _unknown("aesthetic", name, "head:, fake:")
+
+
+def open_safety(name: str, settings: Settings) -> SafetyClassifier:
+    backend, model = split_name(name)
+    match backend:
+        case "opennsfw":
+            from magid_graph.models.safety import OpenNsfw
+
+            return OpenNsfw()
+        case "transformers":
+            from magid_graph.models.safety import HFImageClassifier
+
+            return HFImageClassifier(model, device=settings.run.device)
+        case "fake":
+            from magid_graph.models.fake import FakeSafety
+
+            return FakeSafety()
+    raise _unknown("safety", name, "opennsfw:, transformers:, fake:")
+
+
+def open_captioner(name: str, settings: Settings) -> Captioner:
+    backend, model = split_name(name)
+    match backend:
+        case "transformers":
+            from magid_graph.models.caption import TransformersCaptioner
+
+            return TransformersCaptioner(_shipped(model, "captioner"), device=settings.run.device)
+        case "fake":
+            from magid_graph.models.fake import FakeCaptioner
+
+            return FakeCaptioner()
+    raise _unknown("captioner", name, "transformers:, fake:")
+
+
+def _shipped(model: str, kind: str) -> str:
+    """`pocket` stands for the model of that kind that ships with the package."""
+    return str(pocket.weights(kind)) if model == "pocket" else model
+
+
+def _unknown(kind: str, name: str, known: str) -> SettingsError:
+    return SettingsError(f"`models.{kind}={name}`: no such backend; known: {known}")
+
+

@@ -1,0 +1,52 @@
+"""Asking the language model for a reply that follows the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from magid_graph import prompts
+from magid_graph.context import Context
+from magid_graph.errors import UnreadableReply
+from magid_graph.models import Message
+from magid_graph.protocol import ReplyFault
+
+T = TypeVar("T")
+
+_ASKED = 2
+"""The question, and once more with the fault of the first reply."""
+
+
+async def ask_until_readable(
+    ctx: Context,
+    node: str,
+    messages: Sequence[Message],
+    parse: Callable[[str], T],
+    *,
+    seed: int,
+    turn: int | None = None,
+    grammar: str | None = None,
+) -> T:
+    """The parsed reply. A reply that cannot be read is asked again once, with the fault.
+
+    Raises:
+        UnreadableReply: the second reply could not be read either.
+    """
+    conversation = list(messages)
+    for n in range(_ASKED):
+        # A model at temperature 0 would repeat itself word for word when asked again.
+        warmth = ctx.settings.llm.temperature if n == 0 else max(0.5, ctx.settings.llm.temperature)
+        reply = await ctx.ask(node, conversation, seed=seed + n, turn=turn, grammar=grammar, temperature=warmth)
+        try:
+            return parse(reply.text)
+        except ReplyFault as fault:
+            why = f"{fault} (the reply was cut at {reply.completion_tokens} tokens)" if reply.truncated else str(fault)
+            again = prompts.render("again", fault=why)
+            conversation = [*messages, {"role": "assistant", "content": reply.text}, *again]
+    raise UnreadableReply(f"the {node}'s reply cannot be read, also when asked again: {why}")
+
+
+def estimate_tokens(text: str) -> int:
+    """Tokens of a text, on the safe side: one for three ASCII characters, one for each other character."""
+    plain = sum(map(str.isascii, text))
+    return plain // 3 + (len(text) - plain) + 1

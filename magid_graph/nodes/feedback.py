@@ -1,0 +1,73 @@
+"""Feedback: has a moment described anew, once drawing the same description again did not help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langgraph.runtime import Runtime
+
+from magid_graph import prompts
+from magid_graph.context import Context
+from magid_graph.models.grammars import feedback_grammar
+from magid_graph.nodes.asking import ask_until_readable
+from magid_graph.protocol import parse_feedback, render_dialogue
+from magid_graph.records import Attempt
+from magid_graph.seeds import seed_for
+from magid_graph.state import IllustrateState, Redescribed
+
+_CONTEXT_TURNS = 8
+"""Turns before the utterance that the language model is shown."""
+
+
+async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redescribed:
+    """Ask for a better description, telling which checks failed, by how much, and what the pictures showed."""
+    ctx, context, turn = runtime.context, state["context"], state["turn"]
+    earlier = list(dict.fromkeys(attempt["description"] for attempt in state["attempts"]))
+    shown = range(max(0, len(context) - _CONTEXT_TURNS), len(context))
+    messages = prompts.render(
+        "feedback/brief" if ctx.settings.scanner.strategy == "brief" else "feedback/full",
+        dialogue=render_dialogue(context, shown),
+        index=turn,
+        utterance=context[-1]["text"],
+        attempts="\n".join(await _tell_all(ctx, state["attempts"])),
+    )
+    description = await ask_until_readable(
+        ctx,
+        "feedback",
+        messages,
+        lambda reply: parse_feedback(reply, turn=turn, earlier=earlier),
+        seed=seed_for(ctx.settings.run.seed, state["key"], "feedback", turn, len(state["attempts"])),
+        turn=turn,
+        grammar=feedback_grammar(turn),
+    )
+    return {"description": description}
+
+
+async def _tell_all(ctx: Context, attempts: Sequence[Attempt]) -> list[str]:
+    return [f"{number}. {tell(attempt, await _showed(ctx, attempt))}" for number, attempt in enumerate(attempts, 1)]
+
+
+def tell(attempt: Attempt, showed: str | None) -> str:
+    """One attempt in a line: `"a dog on a beach": off_topic, clip_similarity 0.182 < 0.210 (the picture showed: a cat)`."""
+    return f'"{attempt["description"]}": {attempt["reason"]}{_shortfall(attempt)}' + (
+        f" (the picture showed: {showed})" if showed else ""
+    )
+
+
+def _shortfall(attempt: Attempt) -> str:
+    """The score that failed beside its limit."""
+    scores, limits = attempt["scores"], attempt["limits"]
+    name, value, sign, limit = {
+        "off_topic": ("clip_similarity", scores["clip_similarity"], "<", limits["min_clip_similarity"]),
+        "ugly": ("aesthetic", scores["aesthetic"], "<", limits["min_aesthetic"]),
+        "unsafe": ("nsfw", scores["nsfw"], ">", limits["max_nsfw"]),
+    }.get(attempt["reason"] or "", ("", None, "", 0.0))
+    if value is not None:
+        return f", {name} {value:.3f} {sign} {limit:.3f}"
+    return f", {attempt['note']}" if attempt["note"] else ""
+
+
+async def _showed(ctx: Context, attempt: Attempt) -> str | None:
+    if attempt["image"] is None or ctx.desk.models.captioner is None:
+        return None
+    return await ctx.desk.caption(attempt["image"], attempt["seed"])

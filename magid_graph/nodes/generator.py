@@ -1,0 +1,74 @@
+"""Generator: draws the description."""
+
+from __future__ import annotations
+
+from langgraph.runtime import Runtime
+
+from magid_graph import prompts
+from magid_graph.context import Context
+from magid_graph.errors import BlankPicture
+from magid_graph.models.diffusion import styled
+from magid_graph.models.grammars import shorten_grammar
+from magid_graph.models.safety import unsafe_term
+from magid_graph.protocol import ReplyFault, parse_shortened
+from magid_graph.records import ImageFile
+from magid_graph.seeds import seed_for
+from magid_graph.state import Drawing, Drawn, IllustrateState
+
+
+async def draw(state: IllustrateState, runtime: Runtime[Context]) -> Drawn:
+    """Draw the description, with a new seed for each attempt."""
+    ctx, description = runtime.context, state["description"]
+    seed = _seed(ctx, state, fault=0)
+    if (term := unsafe_term(description, ctx.settings.qa.blocked_terms)) is not None:
+        refused = Drawing(prompt=description, fitted="whole", seed=seed, image=None, refused_term=term)
+        return {"drawing": refused}
+    prompt, fitted = await _fit(ctx, state)
+    image, seed = await _draw_until_not_blank(ctx, state, prompt)
+    return {"drawing": Drawing(prompt=prompt, fitted=fitted, seed=seed, image=image, refused_term=None)}
+
+
+async def _draw_until_not_blank(ctx: Context, state: IllustrateState, prompt: str) -> tuple[ImageFile, int]:
+    """A blank picture is a fault of the model, not a verdict: it is drawn again without counting as an attempt."""
+    for fault in range(ctx.settings.generator.max_faults + 1):
+        seed = _seed(ctx, state, fault=fault)
+        try:
+            return await ctx.desk.draw(prompt, seed, retry=bool(state["attempts"]) or fault > 0), seed
+        except BlankPicture as error:
+            last = error
+    raise last
+
+
+def _seed(ctx: Context, state: IllustrateState, *, fault: int) -> int:
+    return seed_for(ctx.settings.run.seed, state["key"], state["turn"], len(state["attempts"]), fault)
+
+
+async def _fit(ctx: Context, state: IllustrateState) -> tuple[str, str]:
+    """The prompt to draw, short enough for the text encoder, and whether it is `whole`, `shortened` or `cut`."""
+    model, style = ctx.desk.models.text_to_image, ctx.settings.generator.style
+    prompt = styled(state["description"], style)
+    if model.count_tokens(prompt) <= model.max_tokens:
+        return prompt, "whole"
+    if ctx.settings.generator.too_long == "shorten":
+        shorter = styled(await _shorten(ctx, state), style)
+        if model.count_tokens(shorter) <= model.max_tokens:
+            return shorter, "shortened"
+    return model.cut(prompt), "cut"
+
+
+async def _shorten(ctx: Context, state: IllustrateState) -> str:
+    """The description in fewer words, by the language model; unchanged where its reply is of no use."""
+    # English takes about 1.4 CLIP tokens a word; the style suffix and special tokens want room too.
+    max_words = max(5, int(ctx.desk.models.text_to_image.max_tokens / 1.6) - len(ctx.settings.generator.style.split()))
+    name = "shorten/brief" if ctx.settings.scanner.strategy == "brief" else "shorten/full"
+    reply = await ctx.ask(
+        "generator",
+        prompts.render(name, description=state["description"], max_words=max_words),
+        seed=_seed(ctx, state, fault=0),
+        turn=state["turn"],
+        grammar=shorten_grammar(),
+    )
+    try:
+        return parse_shortened(reply.text, max_words)
+    except ReplyFault:
+        return state["description"]

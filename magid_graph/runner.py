@@ -1,0 +1,139 @@
+"""Runs a graph over the unfinished items of a journal: one graph run per dialogue, many in flight."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from magid_graph import graph
+from magid_graph.config import Settings
+from magid_graph.context import Context, Desk
+from magid_graph.errors import MagidError, RunStopped
+from magid_graph.journal import Journal, Outcome
+from magid_graph.records import Dialogue, ItemState, Verdict
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a run has done since it was started; the live view reads it."""
+
+    total: int = 0
+    """Items of the whole input."""
+    at_start: dict[ItemState, int] = field(default_factory=dict)
+    """Where they stood when this command began."""
+    goal: int = 0
+    """Items that this command works on."""
+    in_flight: int = 0
+    ended: Counter[ItemState] = field(default_factory=Counter)
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    started_at: float = field(default_factory=time.monotonic)
+    is_stopping: bool = False
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started_at
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the pace so far; `None` before anything has ended."""
+        done = self.ended.total()
+        return self.elapsed_s / done * (self.goal - done) if done else None
+
+    def note(self, outcome: Outcome) -> None:
+        self.ended[outcome.state] += 1
+        self.verdicts.update(attempt["verdict"] for attempt in outcome.attempts)
+
+
+class Runner:
+    """Feeds dialogues to the graph, `settings.in_flight()` at a time, and commits each as it ends."""
+
+    def __init__(self, journal: Journal, desk: Desk, settings: Settings, *, dialogue_graph: Any = None) -> None:
+        self._journal = journal
+        self._desk = desk
+        self._settings = settings
+        self._graph = dialogue_graph or graph.dialogue()
+        self._config = {"recursion_limit": graph.recursion_limit(settings.retry)}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: RunStopped | None = None
+        counts = journal.counts()
+        self.progress = Progress(total=sum(counts.values()), at_start=counts)
+
+    async def run(self, limit: int | None = None) -> None:
+        """Work on pending items, at most `limit`, until none is left or `stop` is called.
+
+        Raises:
+            RunStopped: a fault that every further item would meet too. Items in flight stay pending.
+        """
+        pending = self._journal.counts()["pending"]
+        self.progress.goal = pending if limit is None else min(pending, limit)
+        self.progress.started_at = time.monotonic()
+        free = asyncio.Semaphore(self._settings.in_flight())
+        for dialogue in self._journal.pending(limit):
+            await free.acquire()
+            if self.progress.is_stopping:
+                break
+            task = asyncio.create_task(self._run_item(dialogue))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: free.release())
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._fault is not None:
+            raise self._fault
+
+    def stop(self) -> None:
+        """Begin no further item; those in flight are finished."""
+        self.progress.is_stopping = True
+
+    def abandon(self) -> None:
+        """Stop at once: items in flight stay pending."""
+        self.stop()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _run_item(self, dialogue: Dialogue) -> None:
+        self.progress.in_flight += 1
+        try:
+            outcome = await self._outcome(dialogue)
+            await self._journal.finish(outcome)
+            self.progress.note(outcome)
+        except RunStopped as fault:
+            if self._fault is None:
+                self._fault = fault
+                self.abandon()
+        finally:
+            self.progress.in_flight -= 1
+
+    async def _outcome(self, dialogue: Dialogue) -> Outcome:
+        """Run the graph; a fault of this one item becomes its outcome."""
+        context = Context(self._desk, self._settings)
+        started = time.perf_counter()
+        try:
+            state = await self._graph.ainvoke(
+                {"key": dialogue["key"], "turns": dialogue["turns"]}, self._config, context=context
+            )
+            outcome = conclude(dialogue["key"], state)
+        except RunStopped:
+            raise
+        except MagidError as fault:
+            outcome = Outcome(dialogue["key"], "failed", fault.cause, str(fault))
+        except Exception as fault:
+            logger.exception("item `%s` failed", dialogue["key"])
+            outcome = Outcome(dialogue["key"], "failed", "unexpected", f"{type(fault).__name__}: {fault}")
+        outcome.duration_s = round(time.perf_counter() - started, 4)
+        outcome.spans, outcome.asked = context.spans, context.asked
+        return outcome
+
+
+def conclude(key: str, state: dict[str, Any]) -> Outcome:
+    """Accepted when at least one picture was kept; else rejected, with the reason."""
+    attempts = sorted(state["attempts"], key=lambda attempt: (attempt["turn"], attempt["n"]))
+    if any(attempt["verdict"] == "accept" for attempt in attempts):
+        return Outcome(key, "accepted", attempts=attempts)
+    reason = attempts[-1]["reason"] if attempts else "no_moment"
+    return Outcome(key, "rejected", reason, attempts=attempts)
