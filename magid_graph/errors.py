@@ -107,3 +107,9 @@ class DamagedPicture(ItemError):
     """A picture file is missing, or is not the file that was written."""
 
     cause = "damaged_picture"
+
+
+class ReplyFault(ItemError):
+    """A reply breaks the reply protocol. The message is shown to the language model when it is asked again."""
+
+    cause = "unreadable_reply"

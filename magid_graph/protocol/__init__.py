@@ -1,0 +1,24 @@
+"""What is sent to the language model and how its replies are read: pure functions, strict and range-checked.
+
+A reply is text from a stranger. It is either what the protocol says, or a `ReplyFault` whose message tells the model
+what to do differently; nothing in a reply is guessed at, and nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+from magid_graph.protocol.descriptions import normalised
+from magid_graph.protocol.replies import Found, parse_feedback, parse_numbered, parse_scan, parse_shortened
+from magid_graph.protocol.transcript import merge_found, render_dialogue, rough_tokens, windows
+
+__all__ = [
+    "Found",
+    "merge_found",
+    "normalised",
+    "parse_feedback",
+    "parse_numbered",
+    "parse_scan",
+    "parse_shortened",
+    "render_dialogue",
+    "rough_tokens",
+    "windows",
+]

@@ -1,0 +1,80 @@
+"""A dialogue as the language model is shown it, in windows where it does not fit at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from magid_graph.protocol.replies import Found
+from magid_graph.records import Turn
+
+# What could be taken for the reply's own tags, for a thought, or for a chat template's control tokens.
+_MARKUP = re.compile(r"<(\s*/?\s*(?:result|reason|think(?:ing)?)\s*|\|[^<>|]*\|)>", re.IGNORECASE)
+_MARKER = re.compile(r"\butterance[ \t]*:[ \t]*(\d+)[ \t]*:", re.IGNORECASE)
+
+
+def render_dialogue(turns: Sequence[Turn], indices: Iterable[int], *, max_chars: int | None = None) -> str:
+    """One line per turn: `Utterance: i: Speaker: text`, without the speaker where there is none.
+
+    Dialogues are text from strangers: line ends inside a turn become spaces, `<result>`-like tags and control tokens
+    get angle quotes (`‹result›`), and a quoted `Utterance: 3:` loses its colons, so that no turn can pose as another
+    one or as a reply. `max_chars` cuts each turn's text.
+    """
+    return "\n".join(f"Utterance: {index}: {_line(turns[index], max_chars)}" for index in indices)
+
+
+def windows(turns: Sequence[Turn], budget_tokens: int, overlap: int, estimate: Callable[[str], int]) -> list[range]:
+    """Ranges that cover all turns, each within the budget; neighbours share up to `overlap` turns.
+
+    A turn that is larger than the budget gets a window of its own: render it with `max_chars`.
+    """
+    costs = [estimate(render_dialogue(turns, [index]) + "\n") for index in range(len(turns))]
+    found: list[range] = []
+    start = end = 0
+    while end < len(turns):
+        start = _next_start(costs, budget_tokens, max(start, end - overlap), end)
+        end = _fill(costs, budget_tokens, start)
+        found.append(range(start, end))
+    return found
+
+
+def merge_found(finds: Iterable[Iterable[Found]], *, max_images: int | None = None) -> list[Found]:
+    """The finds of overlapping windows as one list in order of turns; a turn found twice counts as first found.
+
+    `max_images` (`None` or 0: no limit) keeps the first turns: each window was held to it, their sum was not.
+    """
+    merged: dict[int, Found] = {}
+    for find in (find for window in finds for find in window):
+        merged.setdefault(find.turn, find)
+    return [merged[turn] for turn in sorted(merged)][: max_images or None]
+
+
+def rough_tokens(text: str) -> int:
+    """An upper estimate without a tokenizer: English runs at about 4 bytes a token, most scripts at 3 or fewer."""
+    return len(text.encode("utf-8", "replace")) // 3 + 1
+
+
+def _line(turn: Turn, max_chars: int | None) -> str:
+    text = _harmless(turn["text"])
+    if max_chars is not None and len(text) > max_chars:
+        text = text[: max(0, max_chars - 1)].rstrip() + "…"
+    return f"{_harmless(turn['speaker'])}: {text}" if turn["speaker"] else text
+
+
+def _harmless(text: str) -> str:
+    return _MARKER.sub(r"utterance \1,", _MARKUP.sub(r"‹\1›", " ".join(text.split())))
+
+
+def _fill(costs: Sequence[int], budget: int, start: int) -> int:
+    end, spent = start, 0
+    while end < len(costs) and (end == start or spent + costs[end] <= budget):
+        spent += costs[end]
+        end += 1
+    return end
+
+
+def _next_start(costs: Sequence[int], budget: int, start: int, covered: int) -> int:
+    """The first start whose window reaches beyond what is covered."""
+    while start < covered and _fill(costs, budget, start) <= covered:
+        start += 1
+    return start
