@@ -1,0 +1,91 @@
+"""From the values of a file to dialogues with stable keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from magid_graph.errors import BadItem, InputError
+from magid_graph.readers.shapes import given_id, turns_of
+from magid_graph.readers.text import normalise
+from magid_graph.records import BadRow, Dialogue
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a file: a value that may be a dialogue, or why there is none."""
+
+    line: int
+    """1-based line of the file at which the row begins."""
+    value: Any = None
+    problem: str | None = None
+    """Why the row could not be read at all; `value` is then its text."""
+
+
+def dialogues(rows: Iterable[Row], *, name: str, max_chars: int) -> Iterator[Dialogue | BadRow]:
+    """A record for each row, with its key.
+
+    The key is the given id, else a hash of the content; the second row with the same content gets `-2`, and so on, so
+    that a copy is an item of its own.
+    """
+    seen: dict[str, int] = {}
+    for index, row in enumerate(rows):
+        source: dict[str, str | int] = {"file": name, "index": index, "line": row.line}
+        given, record = _record(row, source, max_chars)
+        if given is None:
+            seen[record["key"]] = seen.get(record["key"], 0) + 1
+            if (copies := seen[record["key"]]) > 1:
+                record["key"] += f"-{copies}"
+        yield record
+
+
+def check_ids(records: Iterable[Dialogue | BadRow]) -> int:
+    """The number of records. Raises `InputError`, naming both places, when two have the same id."""
+    # A million places are held: one integer each takes a third of the memory of a tuple.
+    places: dict[str, int] = {}
+    for record in records:
+        key, place = record["key"], _place(record)
+        if key in places:
+            raise InputError(
+                f"`{record['source']['file']}` gives the id `{_shown(key)}` to two dialogues: {_named(places[key])}"
+                f" and {_named(place)}; make ids unique, or leave them out"
+            )
+        places[key] = place
+    return len(places)
+
+
+def _place(record: Dialogue | BadRow) -> int:
+    return int(record["source"]["index"]) << 40 | int(record["source"]["line"])
+
+
+def _named(place: int) -> str:
+    return f"number {(place >> 40) + 1} (line {place & (1 << 40) - 1})"
+
+
+def _record(row: Row, source: dict[str, str | int], max_chars: int) -> tuple[str | None, Dialogue | BadRow]:
+    given: str | None = None
+    try:
+        if row.problem is not None:
+            raise BadItem(row.problem)
+        given = given_id(row.value)
+        turns = turns_of(row.value, max_chars=max_chars)
+    except BadItem as fault:
+        message = f"{fault} (`{source['file']}`, line {row.line})"
+        return given, BadRow(key=given or _hash(row.value), cause=fault.cause, message=message, source=source)
+    content = [[turn["speaker"], turn["text"]] for turn in turns]
+    return given, Dialogue(key=given or _hash(content), turns=turns, source=source)
+
+
+def _hash(content: Any) -> str:
+    try:
+        text = normalise(json.dumps(content, ensure_ascii=False, separators=(",", ":"), sort_keys=True))
+    except RecursionError:
+        text = "nested too deeply"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _shown(key: str) -> str:
+    return key if len(key) <= 60 else f"{key[:57]}…"
