@@ -169,14 +169,10 @@ class Loaded:
 
 
 def presets() -> list[str]:
-    return sorted(
-        p.name.removesuffix(".toml") for p in _preset_dir().iterdir() if p.name.endswith(".toml")
-    )
+    return sorted(p.name.removesuffix(".toml") for p in _preset_dir().iterdir() if p.name.endswith(".toml"))
 
 
-def load(
-    preset: str = DEFAULT_PRESET, *, config_path: Path | None = None, assignments: Sequence[str] = ()
-) -> Loaded:
+def load(preset: str = DEFAULT_PRESET, *, config_path: Path | None = None, assignments: Sequence[str] = ()) -> Loaded:
     """Merge the layers. `config_path` unset: `magid.toml` of the working directory, if there is one.
 
     Raises:
@@ -237,7 +233,9 @@ def _parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
-            raise SettingsError(f"`--set {assignment}`: write it as `--set key=value`, e.g. `--set qa.min_aesthetic=5.4`")
+            raise SettingsError(
+                f"`--set {assignment}`: write it as `--set key=value`, e.g. `--set qa.min_aesthetic=5.4`"
+            )
         layer[key.strip()] = _parse_value(text.strip())
     return layer
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 _MAX_WAITING = 4096
+_SAVERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ class Desk:
         self._draw = Batcher(
             self._generate, name="text_to_image", max_batch=settings.generator.batch_size, max_waiting=_MAX_WAITING
         )
-        self._save = Batcher(self._save_all, name="artifacts", max_batch=1, max_waiting=_MAX_WAITING)
+        # Encoding lets go of the interpreter's lock, and a sync to disk waits: both gain from threads.
+        self._savers = ThreadPoolExecutor(_SAVERS, "artifacts")
         self._image_vectors = {
             embedder.model_id: Batcher(
                 lambda files, embedder=embedder: list(embedder.embed_images(self._opened(files))),
@@ -92,9 +96,10 @@ class Desk:
         self._captions = Batcher(self._caption, name="captioner", max_batch=size, max_waiting=_MAX_WAITING)
 
     async def aclose(self) -> None:
-        batchers = (self._draw, self._save, *self._image_vectors.values(), self._text_vectors, self._nsfw)
+        batchers = (self._draw, *self._image_vectors.values(), self._text_vectors, self._nsfw)
         for batcher in (*batchers, self._captions):
             await batcher.aclose()
+        self._savers.shutdown()
 
     # -- the language model
 
@@ -127,7 +132,7 @@ class Desk:
             "truncated": reply.truncated,
             "duration_s": round(time.perf_counter() - started, 4),
         }
-        await self._journal.remember(call, "chat", question | answer)
+        self._journal.remember(call, "chat", question | answer)
         return reply, call, False
 
     # -- drawing
@@ -143,8 +148,8 @@ class Desk:
         self.tally.drawn += 1
         if blank(image):
             raise BlankPicture(f"`{self.models.text_to_image.model_id}` drew a blank picture for `{prompt}`")
-        file = await self._save.submit(image)
-        await self._journal.remember(call, "picture", {"prompt": prompt, "seed": seed, "image": file})
+        file = await asyncio.get_running_loop().run_in_executor(self._savers, self.artifacts.save, image)
+        self._journal.remember(call, "picture", {"prompt": prompt, "seed": seed, "image": file})
         return file
 
     def _recipe(self) -> dict[str, object]:
@@ -159,9 +164,6 @@ class Desk:
     def _generate(self, calls: list[tuple[str, int]]) -> list[Image]:
         prompts, seeds = zip(*calls, strict=True)
         return self.models.text_to_image.generate(prompts, seeds)
-
-    def _save_all(self, images: list[Image]) -> list[ImageFile]:
-        return [self.artifacts.save(image) for image in images]
 
     # -- judging
 

@@ -25,7 +25,7 @@ from magid_graph.nodes.generator import draw
 from magid_graph.nodes.qa import assess
 from magid_graph.nodes.scanner import scan
 from magid_graph.spans import traced
-from magid_graph.state import DialogueInput, DialogueState, IllustrateInput, Illustrated, IllustrateState
+from magid_graph.state import DialogueInput, DialogueState, Illustrated, IllustrateInput, IllustrateState
 
 
 def after_scanner(state: DialogueState) -> Sequence[Send] | Literal["__end__"]:
@@ -59,9 +59,7 @@ def after_qa(state: IllustrateState) -> Literal["generator", "feedback", "__end_
 
 def illustrate() -> Any:
     """The graph that illustrates one moment."""
-    graph = StateGraph(
-        IllustrateState, context_schema=Context, input_schema=IllustrateInput, output_schema=Illustrated
-    )
+    graph = StateGraph(IllustrateState, context_schema=Context, input_schema=IllustrateInput, output_schema=Illustrated)
     graph.add_node("generator", traced("generator", draw), input_schema=IllustrateState)
     graph.add_node("qa", traced("qa", assess), input_schema=IllustrateState)
     graph.add_node("feedback", traced("feedback", redescribe), input_schema=IllustrateState)

@@ -7,6 +7,7 @@ whole or still pending.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import queue
 import sqlite3
@@ -114,6 +115,8 @@ class Journal:
     _db: sqlite3.Connection = field(init=False)
     _writes: queue.SimpleQueue[_Write | None] = field(init=False, default_factory=queue.SimpleQueue)
     _thread: threading.Thread | None = field(init=False, default=None)
+    _fault: StorageFailed | None = field(init=False, default=None)
+    """Why a write failed; no further one is taken."""
 
     def __post_init__(self) -> None:
         try:
@@ -185,7 +188,8 @@ class Journal:
     def reasons(self, state: ItemState) -> dict[str, int]:
         """How many items ended in this state, by reason, most frequent first."""
         rows = self._db.execute(
-            "SELECT coalesce(reason, '?'), count(*) AS n FROM items WHERE state = ? GROUP BY reason ORDER BY n DESC", (state,)
+            "SELECT coalesce(reason, '?'), count(*) AS n FROM items WHERE state = ? GROUP BY reason ORDER BY n DESC",
+            (state,),
         )
         return dict(rows.fetchall())
 
@@ -226,9 +230,12 @@ class Journal:
         row = self._db.execute("SELECT value FROM calls WHERE hash = ?", (call,)).fetchone()
         return json.loads(row[0]) if row else None
 
-    async def remember(self, call: str, kind: str, value: dict[str, Any]) -> None:
-        text = json.dumps(value, ensure_ascii=False)
-        await self._write(lambda db: db.execute("INSERT OR REPLACE INTO calls VALUES (?,?,?)", (call, kind, text)))
+    def remember(self, call: str, kind: str, value: dict[str, Any]) -> None:
+        """Keep what a call returned. Written at once, in turn, by the journal's thread; nobody needs to wait for it:
+        a kill can lose it only within the millisecond in which it could also have come before the call ended.
+        """
+        row = (call, kind, _json(value))
+        self._put(_Write(lambda db: db.execute("INSERT OR REPLACE INTO calls VALUES (?,?,?)", row), None, None))
 
     async def finish(self, outcome: Outcome) -> None:
         """Commit an item with everything recorded about it, over whatever an earlier failure left."""
@@ -238,12 +245,17 @@ class Journal:
 
     async def _write(self, run: Callable[[sqlite3.Connection], T]) -> None:
         loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+        self._put(_Write(run, done, loop))
+        await done
+
+    def _put(self, write: _Write) -> None:
+        if self._fault is not None:
+            raise self._fault
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
             self._thread.start()
-        done: asyncio.Future[Any] = loop.create_future()
-        self._writes.put(_Write(run, done, loop))
-        await done
+        self._writes.put(write)
 
     def _write_all(self) -> None:
         db = self._connect()
@@ -253,7 +265,7 @@ class Journal:
             while not self._writes.empty():
                 waiting.append(self._writes.get())
             stopped = None in waiting
-            _commit(db, [write for write in waiting if write is not None])
+            self._fault = _commit(db, [write for write in waiting if write is not None]) or self._fault
         db.close()
 
     def _reader(self) -> sqlite3.Connection:
@@ -274,19 +286,16 @@ def _item_row(position: int, row: Dialogue | BadRow) -> tuple[Any, ...]:
     return position, row["key"], "pending", None, None, text
 
 
-def _commit(db: sqlite3.Connection, writes: Sequence[_Write]) -> None:
-    """All writes in one transaction; if that fails, one by one, so that each learns of its own fault."""
-    if not writes:
-        return
+def _commit(db: sqlite3.Connection, writes: Sequence[_Write]) -> StorageFailed | None:
+    """All writes in one transaction. A fault is told to everybody who waits, and returned."""
+    fault = None
     try:
-        _transaction(db, writes)
-        _settle(writes, None)
+        if writes:
+            _transaction(db, writes)
     except sqlite3.Error as error:
-        if len(writes) == 1:
-            _settle(writes, StorageFailed(f"the journal cannot be written: {error}; free some space and run again"))
-        else:
-            for write in writes:
-                _commit(db, [write])
+        fault = StorageFailed(f"the journal cannot be written: {error}; make room or mend it, and run again")
+    _settle([write for write in writes if write.done is not None], fault)
+    return fault
 
 
 def _transaction(db: sqlite3.Connection, writes: Sequence[_Write]) -> None:
@@ -301,18 +310,21 @@ def _transaction(db: sqlite3.Connection, writes: Sequence[_Write]) -> None:
         raise
 
 
-def _settle(writes: Sequence[_Write], error: Exception | None) -> None:
+def _settle(writes: Sequence[_Write], fault: Exception | None) -> None:
+    """Wake whoever waits for these writes."""
+
     def settle() -> None:
         for write in writes:
             if write.done is not None and not write.done.done():
-                if error is None:
+                if fault is None:
                     write.done.set_result(None)
                 else:
-                    write.done.set_exception(error)
+                    write.done.set_exception(fault)
 
-    loop = writes[0].loop
-    if loop is not None and not loop.is_closed():
-        loop.call_soon_threadsafe(settle)
+    # The loop may have been closed over our head (second Ctrl-C): then nobody waits.
+    if writes and writes[0].loop is not None:
+        with contextlib.suppress(RuntimeError):
+            writes[0].loop.call_soon_threadsafe(settle)
 
 
 def _finish(db: sqlite3.Connection, outcome: Outcome) -> None:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from magid_graph import __version__, prompts
 from magid_graph.artifacts import write_atomically
-from magid_graph.config import Loaded, Settings, determining, fingerprint, flat
+from magid_graph.config import Loaded, Settings, determining, fingerprint
 from magid_graph.errors import StorageFailed, UsageError
 from magid_graph.journal import Journal
 
@@ -101,7 +101,7 @@ def locate(stem: str, wanted: dict[str, Any], *, out: Path | None, is_fresh: boo
     if there.manifest["identity"] != wanted["identity"]:
         changed = ", ".join(difference(there.manifest, wanted))
         raise UsageError(
-            f"`{path}` holds another run (changed since: {changed}); give another `--out`, or `--new` to start beside it"
+            f"`{path}` holds another run (changed since: {changed}); give another `--out`, or `--new` for one beside it"
         )
     return there
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 from magid_graph import graph
@@ -14,40 +12,10 @@ from magid_graph.config import Settings
 from magid_graph.context import Context, Desk
 from magid_graph.errors import MagidError, RunStopped
 from magid_graph.journal import Journal, Outcome
-from magid_graph.records import Dialogue, ItemState, Verdict
+from magid_graph.progress import Progress
+from magid_graph.records import Dialogue
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Progress:
-    """What a run has done since it was started; the live view reads it."""
-
-    total: int = 0
-    """Items of the whole input."""
-    at_start: dict[ItemState, int] = field(default_factory=dict)
-    """Where they stood when this command began."""
-    goal: int = 0
-    """Items that this command works on."""
-    in_flight: int = 0
-    ended: Counter[ItemState] = field(default_factory=Counter)
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
-    started_at: float = field(default_factory=time.monotonic)
-    is_stopping: bool = False
-
-    @property
-    def elapsed_s(self) -> float:
-        return time.monotonic() - self.started_at
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds left at the pace so far; `None` before anything has ended."""
-        done = self.ended.total()
-        return self.elapsed_s / done * (self.goal - done) if done else None
-
-    def note(self, outcome: Outcome) -> None:
-        self.ended[outcome.state] += 1
-        self.verdicts.update(attempt["verdict"] for attempt in outcome.attempts)
 
 
 class Runner:

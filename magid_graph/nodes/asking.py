@@ -7,9 +7,8 @@ from typing import TypeVar
 
 from magid_graph import prompts
 from magid_graph.context import Context
-from magid_graph.errors import UnreadableReply
+from magid_graph.errors import ReplyFault, UnreadableReply
 from magid_graph.models import Message
-from magid_graph.protocol import ReplyFault
 
 T = TypeVar("T")
 
@@ -44,9 +43,3 @@ async def ask_until_readable(
             again = prompts.render("again", fault=why)
             conversation = [*messages, {"role": "assistant", "content": reply.text}, *again]
     raise UnreadableReply(f"the {node}'s reply cannot be read, also when asked again: {why}")
-
-
-def estimate_tokens(text: str) -> int:
-    """Tokens of a text, on the safe side: one for three ASCII characters, one for each other character."""
-    plain = sum(map(str.isascii, text))
-    return plain // 3 + (len(text) - plain) + 1

@@ -6,11 +6,11 @@ from langgraph.runtime import Runtime
 
 from magid_graph import prompts
 from magid_graph.context import Context
-from magid_graph.errors import BlankPicture
+from magid_graph.errors import BlankPicture, ReplyFault
 from magid_graph.models.diffusion import styled
 from magid_graph.models.grammars import shorten_grammar
 from magid_graph.models.safety import unsafe_term
-from magid_graph.protocol import ReplyFault, parse_shortened
+from magid_graph.protocol import parse_shortened
 from magid_graph.records import ImageFile
 from magid_graph.seeds import seed_for
 from magid_graph.state import Drawing, Drawn, IllustrateState

@@ -82,9 +82,7 @@ async def _examine(ctx: Context, state: IllustrateState, drawing: Drawing) -> tu
     return scores, first
 
 
-async def _run_check(
-    ctx: Context, check: Check, state: IllustrateState, image: ImageFile, scores: Scores
-) -> Judged:
+async def _run_check(ctx: Context, check: Check, state: IllustrateState, image: ImageFile, scores: Scores) -> Judged:
     """Measure one check into `scores` and judge it; a check that raises refuses the picture."""
     try:
         scores.update(await _MEASURES[check](ctx, state, image))  # type: ignore[typeddict-item]

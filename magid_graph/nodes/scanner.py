@@ -9,8 +9,8 @@ from langgraph.runtime import Runtime
 from magid_graph import prompts
 from magid_graph.context import Context
 from magid_graph.models.grammars import scanner_grammar
-from magid_graph.nodes.asking import ask_until_readable, estimate_tokens
-from magid_graph.protocol import Found, parse_scan, render_dialogue, windows
+from magid_graph.nodes.asking import ask_until_readable
+from magid_graph.protocol import Found, merge_found, parse_scan, render_dialogue, rough_tokens, windows
 from magid_graph.records import Moment, Turn
 from magid_graph.seeds import seed_for
 from magid_graph.state import DialogueInput, Scanned
@@ -20,21 +20,19 @@ async def scan(state: DialogueInput, runtime: Runtime[Context]) -> Scanned:
     """Ask the language model for the moments of a dialogue, window by window."""
     ctx, turns = runtime.context, state["turns"]
     budget = _room_for_dialogue(ctx)
-    found: dict[int, Found] = {}
-    for indices in windows(turns, budget, ctx.settings.scanner.window_overlap, estimate_tokens):
-        for one in await _scan_window(ctx, state["key"], turns, indices):
-            found.setdefault(one.turn, one)
-    limit = ctx.settings.scanner.max_images_per_dialogue or None
-    moments = [found[turn] for turn in sorted(found)][:limit]
-    return {"moments": [Moment(turn=m.turn, description=m.description, reason=m.reason) for m in moments]}
+    shown = windows(turns, budget, ctx.settings.scanner.window_overlap, rough_tokens)
+    finds = [await _scan_window(ctx, state["key"], turns, indices, budget) for indices in shown]
+    found = merge_found(finds, max_images=ctx.settings.scanner.max_images_per_dialogue)
+    return {"moments": [Moment(turn=one.turn, description=one.description, reason=one.reason) for one in found]}
 
 
-async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: Sequence[int]) -> list[Found]:
+async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: range, budget: int) -> list[Found]:
     limit = ctx.settings.scanner.max_images_per_dialogue or None
     messages = prompts.render(
         f"scanner/{ctx.settings.scanner.strategy}",
         max_images=limit or "any number of",
-        dialogue=render_dialogue(turns, indices),
+        # A turn that fills a window alone may be larger than the window: one character is one token at worst.
+        dialogue=render_dialogue(turns, indices, max_chars=budget if len(indices) == 1 else None),
     )
     return await ask_until_readable(
         ctx,
@@ -51,6 +49,6 @@ async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: S
 def _room_for_dialogue(ctx: Context) -> int:
     """Tokens of a prompt that are left for the dialogue itself."""
     frame = prompts.render(f"scanner/{ctx.settings.scanner.strategy}", max_images="any number of", dialogue="")
-    used = sum(estimate_tokens(message["content"]) for message in frame)
+    used = sum(rough_tokens(message["content"]) for message in frame)
     # A quarter is kept free: tokens are estimated, and a second question holds the first reply.
     return max(64, int(0.75 * (ctx.settings.llm.context_tokens - ctx.settings.llm.max_tokens) - used))

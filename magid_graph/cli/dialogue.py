@@ -1,0 +1,67 @@
+"""`magid-graph dialogue input.json`: a text dialogue goes in, a multi-modal dialogue comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from magid_graph.cli import options
+from magid_graph.cli.ending import finish
+from magid_graph.config import DEFAULT_PRESET, load
+
+if TYPE_CHECKING:
+    from magid_graph.run_dir import RunDir
+
+
+def dialogue(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="Dialogues: a .json, .jsonl or .txt file, or - for standard input.")
+    ],
+    preset: options.Preset = DEFAULT_PRESET,
+    config: options.ConfigFile = None,
+    set_: options.Assignments = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; used again, it is resumed.")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Start a fresh run beside an existing one.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Work on this many dialogues at most.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check input and settings, print the plan, load no model.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Find the turns of text dialogues that deserve a picture, draw it, check it, and write multi-modal dialogues.
+
+    The same command run again goes on where it was stopped.
+    """
+    from magid_graph import console, run_dir
+    from magid_graph.cli.spool import spooled
+    from magid_graph.plan import plan_of
+
+    loaded = load(preset, config_path=config, assignments=set_ or ())
+    with spooled(source) as (path, stem):
+        if dry_run:
+            plan = plan_of(path, loaded, limit=limit)
+            console.show_json(plan) if as_json else console.show_plan(plan)
+            return
+        from magid_graph.session import make
+
+        wanted = run_dir.manifest(loaded, source, run_dir.sha256_of(path))
+        run = run_dir.locate(stem, wanted, out=out, is_fresh=new)
+        if not quiet:
+            _say_which(run, stem, wanted)
+        code, summary = make(run, path, limit=limit, is_quiet=quiet)
+    finish(code, summary, is_quiet=quiet, as_json=as_json)
+
+
+def _say_which(run: RunDir, stem: str, wanted: dict[str, Any]) -> None:
+    """Which run this is: continued, or new, and how it differs from the latest of the same name."""
+    from magid_graph import console, run_dir
+
+    if not run.is_new:
+        console.say(f"continuing `{run.path}`")
+        return
+    console.say(f"new run `{run.path}`")
+    for path, changed in run_dir.relatives(stem, wanted)[:1]:
+        console.say(f"  it is not `{path}`: changed since then: {', '.join(changed) or 'nothing (--new or --out)'}")

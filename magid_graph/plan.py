@@ -1,0 +1,59 @@
+"""`--dry-run`: what a run would do, without loading a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from magid_graph.config import Loaded, Settings
+from magid_graph.errors import InputError
+from magid_graph.readers import read
+from magid_graph.records import BadRow, Dialogue
+
+
+def plan_of(source: Path, loaded: Loaded, *, limit: int | None) -> dict[str, Any]:
+    """What a run would do, without loading a model: input checked, models, and an estimate of calls and disk.
+
+    Raises:
+        InputError: the input cannot be read.
+    """
+    settings = loaded.settings
+    good = bad = turns = 0
+    faults: list[str] = []
+    for row in read(source, limit=limit, max_utterance_chars=settings.run.max_utterance_chars):
+        if _is_bad(row):
+            bad += 1
+            faults.append(str(row["message"]))  # type: ignore[typeddict-item]
+        else:
+            good += 1
+            turns += len(row["turns"])  # type: ignore[typeddict-item]
+    if not good and not bad:
+        raise InputError(f"`{source}` holds no dialogue")
+    return {
+        "preset": loaded.preset,
+        "models": settings.models.model_dump(),
+        "dialogues": good,
+        "turns": turns,
+        "unreadable": bad,
+        "faults": faults[:10],
+        "estimate": _estimate(settings, good, turns),
+    }
+
+
+def _is_bad(row: Dialogue | BadRow) -> bool:
+    return "cause" in row
+
+
+def _estimate(settings: Settings, dialogues: int, turns: int) -> dict[str, list[int]]:
+    """Least and most: `[0 moments in every dialogue, the limit in every dialogue and every attempt needed]`."""
+    moments = min(turns, dialogues * (settings.scanner.max_images_per_dialogue or turns))
+    pictures = moments * settings.retry.max_attempts()
+    side = settings.generator.upscale_to or settings.generator.width or 1024
+    # A photographic picture takes about 1.9 bytes a pixel as PNG and 0.4 as JPEG at quality 95.
+    bytes_each = int(side * side * (1.9 if settings.run.image_format == "png" else 0.4))
+    return {
+        "llm_calls": [dialogues, 2 * (dialogues + moments * settings.retry.feedback)],
+        "moments": [0, moments],
+        "pictures": [0, pictures],
+        "disk_bytes": [0, pictures * bytes_each],
+    }

@@ -1,0 +1,41 @@
+"""What a command has done so far on its run; the live view reads it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from magid_graph.journal import Outcome
+from magid_graph.records import ItemState, Verdict
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts since the command began."""
+
+    total: int = 0
+    """Items of the whole input."""
+    at_start: dict[ItemState, int] = field(default_factory=dict)
+    """Where they stood when this command began."""
+    goal: int = 0
+    """Items that this command works on."""
+    in_flight: int = 0
+    ended: Counter[ItemState] = field(default_factory=Counter)
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    started_at: float = field(default_factory=time.monotonic)
+    is_stopping: bool = False
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started_at
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the pace so far; `None` before anything has ended."""
+        done = self.ended.total()
+        return self.elapsed_s / done * (self.goal - done) if done else None
+
+    def note(self, outcome: Outcome) -> None:
+        self.ended[outcome.state] += 1
+        self.verdicts.update(attempt["verdict"] for attempt in outcome.attempts)
