@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magid_graph.artifacts import Artifacts
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
+    Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 _MAX_WAITING = 4096
 _SAVERS = 4
@@ -72,28 +73,26 @@ class Desk:
         self._journal = journal
         self._drawing_recipe = self._recipe()
         size = settings.qa.batch_size
-        self._draw = Batcher(
+        self._draw: Batcher[tuple[str, int], Image] = Batcher(
             self._generate, name="text_to_image", max_batch=settings.generator.batch_size, max_waiting=_MAX_WAITING
         )
         # Encoding lets go of the interpreter's lock, and a sync to disk waits: both gain from threads.
         self._savers = ThreadPoolExecutor(_SAVERS, "artifacts")
-        self._image_vectors = {
+        self._image_vectors: dict[str, Batcher[ImageFile, Vector]] = {
             embedder.model_id: Batcher(
-                lambda files, embedder=embedder: list(embedder.embed_images(self._opened(files))),
-                name="image_embedding",
-                max_batch=size,
-                max_waiting=_MAX_WAITING,
+                partial(self._embed_images, embedder), name="image_embedding", max_batch=size, max_waiting=_MAX_WAITING
             )
             for embedder in (models.clip, models.aesthetic_clip)
         }
-        self._text_vectors = Batcher(
-            lambda texts: list(models.clip.embed_texts(texts)),
-            name="text_embedding",
-            max_batch=size,
-            max_waiting=_MAX_WAITING,
+        self._text_vectors: Batcher[str, Vector] = Batcher(
+            self._embed_texts, name="text_embedding", max_batch=size, max_waiting=_MAX_WAITING
         )
-        self._nsfw = Batcher(self._classify, name="safety", max_batch=size, max_waiting=_MAX_WAITING)
-        self._captions = Batcher(self._caption, name="captioner", max_batch=size, max_waiting=_MAX_WAITING)
+        self._nsfw: Batcher[ImageFile, float] = Batcher(
+            self._classify, name="safety", max_batch=size, max_waiting=_MAX_WAITING
+        )
+        self._captions: Batcher[tuple[ImageFile, int], str] = Batcher(
+            self._caption, name="captioner", max_batch=size, max_waiting=_MAX_WAITING
+        )
 
     async def aclose(self) -> None:
         batchers = (self._draw, *self._image_vectors.values(), self._text_vectors, self._nsfw)
@@ -141,9 +140,11 @@ class Desk:
         """One picture on disk. Raises `BlankPicture` where the model drew nothing."""
         call = fingerprint("picture", self._drawing_recipe, prompt, seed)
         known = self._journal.recall(call)
-        if known is not None and self.artifacts.is_intact(file := ImageFile(**known["image"])):
-            self.tally.from_cache += 1
-            return file
+        if known is not None:
+            kept: ImageFile = known["image"]
+            if self.artifacts.is_intact(kept):
+                self.tally.from_cache += 1
+                return kept
         image = await self._draw.submit((prompt, seed), retry=retry)
         self.tally.drawn += 1
         if blank(image):
@@ -178,6 +179,12 @@ class Desk:
 
     async def caption(self, file: ImageFile, seed: int) -> str:
         return await self._captions.submit((file, seed))
+
+    def _embed_images(self, embedder: Embedder, files: list[ImageFile]) -> list[Vector]:
+        return list(embedder.embed_images(self._opened(files)))
+
+    def _embed_texts(self, texts: list[str]) -> list[Vector]:
+        return list(self.models.clip.embed_texts(texts))
 
     def _opened(self, files: Sequence[ImageFile]) -> list[Image]:
         return [self.artifacts.open(file) for file in files]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from magid_graph.errors import StorageFailed, UsageError
-from magid_graph.records import Attempt, BadRow, Dialogue, ItemState, Span
+from magid_graph.records import Attempt, BadRow, Dialogue, ItemState, Span, is_bad
 
 T = TypeVar("T")
 
@@ -181,9 +181,10 @@ class Journal:
             f" WHERE state IN ({marks}) ORDER BY position",
             states,
         )
-        for *columns, text in rows:
-            record = json.loads(text)
-            yield Item(*columns, record if "turns" in record else None)
+        for position, key, state, reason, message, duration_s, text in rows:
+            row: Dialogue | BadRow = json.loads(text)
+            dialogue = None if is_bad(row) else row
+            yield Item(position, key, state, reason, message, duration_s, dialogue)
 
     def reasons(self, state: ItemState) -> dict[str, int]:
         """How many items ended in this state, by reason, most frequent first."""
@@ -281,7 +282,7 @@ class Journal:
 
 def _item_row(position: int, row: Dialogue | BadRow) -> tuple[Any, ...]:
     text = json.dumps(row, ensure_ascii=False)
-    if "cause" in row:
+    if is_bad(row):
         return position, row["key"], "failed", row["cause"], row["message"], text
     return position, row["key"], "pending", None, None, text
 

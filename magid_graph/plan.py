@@ -8,7 +8,7 @@ from typing import Any
 from magid_graph.config import Loaded, Settings
 from magid_graph.errors import InputError
 from magid_graph.readers import read
-from magid_graph.records import BadRow, Dialogue
+from magid_graph.records import is_bad
 
 
 def plan_of(source: Path, loaded: Loaded, *, limit: int | None) -> dict[str, Any]:
@@ -21,12 +21,12 @@ def plan_of(source: Path, loaded: Loaded, *, limit: int | None) -> dict[str, Any
     good = bad = turns = 0
     faults: list[str] = []
     for row in read(source, limit=limit, max_utterance_chars=settings.run.max_utterance_chars):
-        if _is_bad(row):
+        if is_bad(row):
             bad += 1
-            faults.append(str(row["message"]))  # type: ignore[typeddict-item]
+            faults.append(row["message"])
         else:
             good += 1
-            turns += len(row["turns"])  # type: ignore[typeddict-item]
+            turns += len(row["turns"])
     if not good and not bad:
         raise InputError(f"`{source}` holds no dialogue")
     return {
@@ -38,10 +38,6 @@ def plan_of(source: Path, loaded: Loaded, *, limit: int | None) -> dict[str, Any
         "faults": faults[:10],
         "estimate": _estimate(settings, good, turns),
     }
-
-
-def _is_bad(row: Dialogue | BadRow) -> bool:
-    return "cause" in row
 
 
 def _estimate(settings: Settings, dialogues: int, turns: int) -> dict[str, list[int]]:

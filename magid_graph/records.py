@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
+from typing_extensions import TypeIs
+
 Reason = Literal["off_topic", "ugly", "unsafe", "unchecked"]
 """Why QA refused a picture; `unchecked`: a check was missing or raised."""
+
+Fitted = Literal["whole", "shortened", "cut"]
+"""How a description was made to fit the text encoder."""
 
 Verdict = Literal["accept", "regenerate", "feedback", "discard"]
 """What follows an attempt."""
@@ -41,6 +46,11 @@ class BadRow(TypedDict):
     cause: str
     message: str
     source: dict[str, str | int]
+
+
+def is_bad(row: Dialogue | BadRow) -> TypeIs[BadRow]:
+    """Whether a row of the input could not be used."""
+    return "cause" in row
 
 
 class Moment(TypedDict):
@@ -96,8 +106,7 @@ class Attempt(TypedDict):
     """What the scanner or feedback wrote."""
     prompt: str
     """What was drawn: the description, shortened or cut if need be, with the style suffix."""
-    fitted: Literal["whole", "shortened", "cut"]
-    """How the description was made to fit the text encoder."""
+    fitted: Fitted
     seed: int
     image: ImageFile | None
     """`None` where the description itself was refused, and nothing was drawn."""

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from langgraph.runtime import Runtime
 
 from magid_graph.context import Context
 from magid_graph.records import Span
 
-StateT = TypeVar("StateT", bound=Mapping[str, Any])
-Node = Callable[[StateT, Runtime[Context]], Awaitable[Any]]
+StateT_contra = TypeVar("StateT_contra", bound=Mapping[str, Any], contravariant=True)
 
 
-def traced(name: str, node: Node[StateT]) -> Node[StateT]:
+class Node(Protocol[StateT_contra]):
+    """A function from a slice of state to a slice of state."""
+
+    __name__: str
+
+    def __call__(self, state: StateT_contra, runtime: Runtime[Context]) -> Awaitable[Any]: ...
+
+
+def traced(name: str, node: Node[StateT_contra]) -> Node[StateT_contra]:
     """The node, leaving a span in its run's context each time it runs."""
 
-    async def run(state: StateT, runtime: Runtime[Context]) -> Any:
+    async def run(state: StateT_contra, runtime: Runtime[Context]) -> Any:
         span: Span = {
             "node": name,
             "turn": state.get("turn"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Annotated, TypedDict
 
-from magid_graph.records import Attempt, ImageFile, Moment, Reason, Turn, Verdict
+from magid_graph.records import Attempt, Fitted, ImageFile, Moment, Reason, Turn, Verdict
 
 
 class DialogueState(TypedDict):
@@ -36,8 +36,7 @@ class Drawing(TypedDict):
     """What the generator last made."""
 
     prompt: str
-    fitted: str
-    """`whole`, `shortened` or `cut`: how the description was made to fit the text encoder."""
+    fitted: Fitted
     seed: int
     image: ImageFile | None
     """`None`: the description was refused before drawing."""

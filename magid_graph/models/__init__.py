@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-    Vectors = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    Vectors = np.ndarray[Any, np.dtype[np.float32]]
     """L2-normalised embeddings, shape (n, dim), float32."""
 
 Message = Mapping[str, str]

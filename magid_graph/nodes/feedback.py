@@ -48,7 +48,7 @@ async def _tell_all(ctx: Context, attempts: Sequence[Attempt]) -> list[str]:
 
 
 def tell(attempt: Attempt, showed: str | None) -> str:
-    """One attempt in a line: `"a dog by the sea": off_topic, clip_similarity 0.182 < 0.210 (the picture showed: a cat)`"""
+    """One attempt in a line: `"a dog": off_topic, clip_similarity 0.182 < 0.210 (the picture showed: a cat)`."""
     return f'"{attempt["description"]}": {attempt["reason"]}{_shortfall(attempt)}' + (
         f" (the picture showed: {showed})" if showed else ""
     )

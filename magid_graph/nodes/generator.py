@@ -11,7 +11,7 @@ from magid_graph.models.diffusion import styled
 from magid_graph.models.grammars import shorten_grammar
 from magid_graph.models.safety import unsafe_term
 from magid_graph.protocol import parse_shortened
-from magid_graph.records import ImageFile
+from magid_graph.records import Fitted, ImageFile
 from magid_graph.seeds import seed_for
 from magid_graph.state import Drawing, Drawn, IllustrateState
 
@@ -43,7 +43,7 @@ def _seed(ctx: Context, state: IllustrateState, *, fault: int) -> int:
     return seed_for(ctx.settings.run.seed, state["key"], state["turn"], len(state["attempts"]), fault)
 
 
-async def _fit(ctx: Context, state: IllustrateState) -> tuple[str, str]:
+async def _fit(ctx: Context, state: IllustrateState) -> tuple[str, Fitted]:
     """The prompt to draw, short enough for the text encoder, and whether it is `whole`, `shortened` or `cut`."""
     model, style = ctx.desk.models.text_to_image, ctx.settings.generator.style
     prompt = styled(state["description"], style)
