@@ -1,0 +1,233 @@
+"""How well the pocket language model does its four jobs: `python -m benchmarks.pocket_llm [--gguf FILE] [--count N]`.
+
+Held-out dialogues come from frames and nouns that training never used; the everyday ones were written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from openai import OpenAI
+
+from magid_graph import prompts
+from magid_graph.errors import ReplyFault
+from magid_graph.models.grammars import describer_grammar, feedback_grammar, scanner_grammar, shorten_grammar
+from magid_graph.models.llama_server import LlamaServer
+from magid_graph.protocol import parse_feedback, parse_numbered, parse_scan, parse_shortened
+from training.pocket import tasks
+from training.pocket.dialogues import dialogues
+
+ROOT = Path(__file__).parents[1]
+GGUF = ROOT / "magid_graph" / "pocket" / "weights" / "llm" / "llm.gguf"
+EVERYDAY = ROOT / "tests" / "data" / "everyday.json"
+SEED = 77
+TEMPERATURE = 0.0
+
+Row = tuple[str, float, str]
+"""What was measured, its value, and the bar it has to pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A dialogue and, for each turn that shows something, the words of which a right description has one."""
+
+    lines: list[str]
+    gold: dict[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    case: Case
+    reply: str
+    found: dict[int, str] | None
+    """Descriptions by turn, or nothing where the reply did not parse."""
+
+
+class Asker:
+    """Asks a served model; counts what it wrote."""
+
+    def __init__(self, server: LlamaServer) -> None:
+        self.client = OpenAI(base_url=server.base_url, api_key=server.api_key)
+        self.tokens_per_s: list[tuple[int, float]] = []
+
+    def __call__(self, name: str, grammar: str, **values: object) -> str:
+        messages = prompts.render(name, **values)
+        reply = self.client.chat.completions.create(
+            model="pocket", messages=messages, temperature=TEMPERATURE, max_tokens=400, seed=SEED, extra_body={"grammar": grammar}
+        )  # type: ignore[call-overload]
+        timings = (reply.model_extra or {}).get("timings", {})
+        self.tokens_per_s.append((timings.get("predicted_n", 0), timings.get("predicted_per_second", 0.0)))
+        return reply.choices[0].message.content or ""
+
+
+@contextmanager
+def served(gguf: Path, *, parallel: int = 1, threads: int = 2) -> Iterator[Asker]:
+    server = LlamaServer(gguf, context_tokens=2048, parallel=parallel, threads=threads)
+    try:
+        yield Asker(server)
+    finally:
+        server.close()
+
+
+def held_out_cases(count: int) -> list[Case]:
+    cases = []
+    for one in islice(dialogues(SEED, "held_out"), count):
+        lines = [tasks.utterance_line(i, turn) for i, turn in enumerate(one.turns)]
+        cases.append(Case(lines, {i: one.turns[i].names for i in one.moments()}))
+    return cases
+
+
+def everyday_cases() -> list[Case]:
+    """The dialogues written by hand; none where the file is missing."""
+    if not EVERYDAY.exists():
+        return []
+    cases = []
+    for one in json.loads(EVERYDAY.read_text(encoding="utf-8")):
+        lines = [f"Utterance: {i}: {spoken(turn)}" for i, turn in enumerate(one["turns"])]
+        cases.append(Case(lines, {int(i): tuple(words) for i, words in one["gold"].items()}))
+    return cases
+
+
+def spoken(turn: str | dict[str, str]) -> str:
+    if isinstance(turn, str):
+        return turn
+    return f"{turn['speaker']}: {turn['text']}" if turn.get("speaker") else turn["text"]
+
+
+def scan(ask: Asker, case: Case) -> Scanned:
+    """Two pictures more than there are moments are allowed, so that a model that chooses too much is seen to."""
+    limit, indices = max(2, len(case.gold)), range(len(case.lines))
+    reply = ask("scanner/brief", scanner_grammar(indices, limit), max_images=limit, dialogue="\n".join(case.lines))
+    try:
+        found = parse_scan(reply, turns=indices, max_images=limit, utterances=dict(enumerate(case.lines)))
+    except ReplyFault:
+        return Scanned(case, reply, None)
+    return Scanned(case, reply, {one.turn: one.description for one in found})
+
+
+def f1(results: Sequence[Scanned]) -> float:
+    """Of turns chosen against turns that show something, over all dialogues together."""
+    right = sum(len((r.found or {}).keys() & r.case.gold.keys()) for r in results)
+    chosen, wanted = sum(len(r.found or {}) for r in results), sum(len(r.case.gold) for r in results)
+    return 2 * right / max(1, chosen + wanted)
+
+
+def names_right(results: Sequence[Scanned]) -> float:
+    """Of the turns rightly chosen, the share whose description names what is shown."""
+    pairs = [(r.case.gold[i], text) for r in results for i, text in (r.found or {}).items() if i in r.case.gold]
+    return sum(any(said(word, text) for word in words) for words, text in pairs) / max(1, len(pairs))
+
+
+def said(word: str, text: str) -> bool:
+    return re.search(rf"\b{re.escape(word.lower())}", text.lower()) is not None
+
+
+def parsed(results: Sequence[Scanned]) -> float:
+    return sum(r.found is not None for r in results) / max(1, len(results))
+
+
+def feedback_is_new(ask: Asker, sample: tasks.Sample) -> bool:
+    """Whether the reply to a feedback brief is a description that was not tried."""
+    index = int(re.search(r"Utterance: (\d+):", sample.reply)[1])  # type: ignore[index]
+    earlier = re.findall(r'^\d+\. "(.*?)": ', sample.brief, re.MULTILINE)
+    reply = ask_brief(ask, sample.brief, feedback_grammar(index))
+    try:
+        parse_feedback(reply, turn=index, earlier=earlier)
+    except ReplyFault:
+        return False
+    return True
+
+
+def ask_brief(ask: Asker, brief: str, grammar: str) -> str:
+    reply = ask.client.chat.completions.create(
+        model="pocket", messages=[{"role": "user", "content": brief}], temperature=TEMPERATURE, max_tokens=600, seed=SEED,
+        extra_body={"grammar": grammar},
+    )  # fmt: skip
+    return reply.choices[0].message.content or ""
+
+
+def describer_distinct(ask: Asker, topic: str, count: int = 8) -> float:
+    """The share of asked descriptions that came, different from each other."""
+    reply = ask("describer/brief", describer_grammar(count), count=count, topic=topic, avoid="")
+    return len(parse_numbered(reply, count)) / count
+
+
+def shorten_fits(ask: Asker, sample: tasks.Sample) -> bool:
+    limit = int(re.search(r"at most (\d+) words", sample.brief)[1])  # type: ignore[index]
+    try:
+        parse_shortened(ask_brief(ask, sample.brief, shorten_grammar()), limit)
+    except ReplyFault:
+        return False
+    return True
+
+
+def rows(gguf: Path = GGUF, count: int = 150) -> list[Row]:
+    """Everything issue-worthy about the model, as (what, value, bar)."""
+    rng = random.Random(SEED)
+    with served(gguf, parallel=4) as ask, ThreadPoolExecutor(4) as pool:
+        held_out = list(pool.map(lambda case: scan(ask, case), held_out_cases(count)))
+        everyday = list(pool.map(lambda case: scan(ask, case), everyday_cases()))
+        feedback = [tasks.feedback(rng, "held_out") for _ in range(count // 4)]
+        shorten = [tasks.shorten(rng, "held_out") for _ in range(count // 4)]
+        new = list(pool.map(lambda sample: feedback_is_new(ask, sample), feedback))
+        short = list(pool.map(lambda sample: shorten_fits(ask, sample), shorten))
+        distinct = list(pool.map(lambda topic: describer_distinct(ask, topic), ["anything", "animals", "food", "things on the beach"]))
+    everything = [*held_out, *everyday]
+    return [
+        ("scanner F1, held-out dialogues", f1(held_out), "≥ 0.80"),
+        ("scanner F1, everyday dialogues", f1(everyday) if everyday else float("nan"), "≥ 0.60"),
+        ("description names the object, held-out", names_right(held_out), "≥ 0.85"),
+        ("description names the object, everyday", names_right(everyday) if everyday else float("nan"), "≥ 0.85"),
+        ("scanner replies that parse", parsed(everything), "= 1.00"),
+        ("feedback replies that are new descriptions", sum(new) / len(new), ""),
+        ("shortened descriptions that fit", sum(short) / len(short), ""),
+        ("described scenes that are distinct", sum(distinct) / len(distinct), ""),
+        ("tokens per second, one reply at a time", speed(gguf), "≥ 60"),
+    ]
+
+
+def speed(gguf: Path, count: int = 8) -> float:
+    """Tokens written per second of writing, with the grammar, on two threads."""
+    with served(gguf) as ask:
+        for case in held_out_cases(count):
+            scan(ask, case)
+        written = sum(tokens for tokens, _ in ask.tokens_per_s)
+        return written / sum(tokens / rate for tokens, rate in ask.tokens_per_s if rate)
+
+
+def show_faults(gguf: Path, count: int) -> None:
+    """Print the dialogues whose moments were not found exactly."""
+    with served(gguf) as ask:
+        for case in held_out_cases(count):
+            result = scan(ask, case)
+            if (result.found or {}).keys() != case.gold.keys():
+                print("\n".join(case.lines), result.reply, f"gold: {case.gold}", "", sep="\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gguf", type=Path, default=GGUF)
+    parser.add_argument("--count", type=int, default=150, help="held-out dialogues")
+    parser.add_argument("--faults", action="store_true", help="show the held-out dialogues that were scanned wrongly instead")
+    given = parser.parse_args()
+    if given.faults:
+        show_faults(given.gguf, given.count)
+        return
+    began = time.monotonic()
+    for what, value, bar in rows(given.gguf, given.count):
+        print(f"{what:45} {value:8.3f}  {bar}")
+    print(f"measured in {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

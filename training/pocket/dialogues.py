@@ -1,0 +1,198 @@
+"""Invented everyday dialogues in which some turns show something, with the caption that a picture of it would have."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from training.pocket.phrases import Split, Topic, choose, frames, pick_thing
+
+SPEAKERS = "Ann Ben Carla Dev Emma Farid Grace Hiro Ines Jack Kim Leo Maya Noor Olga Paul Quinn Rosa Sam Tara Uma Victor Wendy Yusuf Zoe".split()
+PAIRS = (("A", "B"), ("User", "Agent"), ("Customer", "Support"), ("Mom", "Lily"), ("Dad", "Max"), ("Grandma", "Tom"), ("me", "you"))
+SHORTHAND = {
+    "you": "u", "your": "ur", "are": "r", "please": "pls", "thanks": "thx", "because": "cuz", "tomorrow": "tmrw", "right now": "rn",
+    "going to": "gonna", "want to": "wanna", "really": "rly", "okay": "k", "i don't know": "idk", "to be honest": "tbh", "about": "abt",
+}  # fmt: skip
+EMOJI = "😂 😍 ❤️ 🎉 🙏 😊 🥰 😅 👍 🔥 ✨ 🙈".split()
+
+
+@dataclass(slots=True)
+class Turn:
+    """One utterance, and what a picture of it would show."""
+
+    text: str
+    caption: str = ""
+    """Empty where nothing is shown."""
+    names: tuple[str, ...] = ()
+    """Words of which a right caption contains at least one."""
+    shown: str = ""
+    """The thing alone, as the reason names it."""
+    speaker: str = ""
+
+
+@dataclass(slots=True)
+class Dialogue:
+    turns: list[Turn]
+    themes: list[str] = field(default_factory=list)
+    """What the talk that shows nothing is about."""
+
+    def moments(self) -> list[int]:
+        """Positions of the turns that show something."""
+        return [i for i, turn in enumerate(self.turns) if turn.caption]
+
+
+def turn_of(part: str, topic: Topic, template: str) -> Turn:
+    """A frame's turn; the one that starts with `*` shows the topic."""
+    text = part.strip()
+    if not text.startswith("*"):
+        return Turn(sentence(topic.say(text)))
+    caption = topic.caption(text, template.strip())
+    subject = topic.words["person"] if "{person}" in template and "{a}" not in template else topic.captions["a"]
+    names = (topic.thing.word, topic.thing.name, topic.words["n"], topic.words["person"].split()[-1] if "{person}" in template else topic.thing.word)
+    if "{" in template and "{a}" not in template and "{n}" not in template and "{person}" not in template:
+        names, subject = (*names, *caption.split()), caption
+    if template.strip() and "{" not in template:
+        names, subject = tuple(caption.split()[-2:]), caption
+    return Turn(sentence(topic.say(text[1:])), caption, names, subject)
+
+
+def sentence(text: str) -> str:
+    """Capitals after full stops, no doubled spaces."""
+    text = re.sub(r"\s+", " ", text).strip()
+    return re.sub(r"(^|[.!?] )([a-z])", lambda found: found[1] + found[2].upper(), text)
+
+
+def exchange(frame: str, topic: Topic) -> list[Turn]:
+    """The turns of a frame."""
+    body, _, template = frame.partition("=>")
+    return [turn_of(part, topic, template) for part in choose(body, topic.rng).split(" // ")]
+
+
+def share(rng: random.Random, split: Split, themes: list[str]) -> tuple[list[Turn], Topic]:
+    """An exchange that shows something, with the reactions to it."""
+    sections = frames("shares", split)
+    section = rng.choices([*sections], [3 if key == "any" else 1.2 for key in sections])[0]
+    category = "" if section == "any" else rng.choice(section.split())
+    topic = Topic.about(rng, split, pick_thing(rng, split, category))
+    if section == "any" and rng.random() < 0.5:
+        own = next((key for key in sections if topic.thing.category in key.split()), "any")
+        section = own
+    turns = exchange(rng.choice(sections[section]), topic)
+    for _ in range(rng.choice([0, 0, 1, 1, 1, 2])):
+        turns += exchange(rng.choice(frames("reactions", split)[""]), topic)
+    return turns, topic
+
+
+def talk(rng: random.Random, split: Split, theme: str, topic: Topic | None) -> list[Turn]:
+    """An exchange that shows nothing."""
+    about = topic if topic and rng.random() < 0.4 else Topic.about(rng, split, pick_thing(rng, split))
+    turns = exchange(rng.choice(frames("talk", split)[theme]), about)
+    return turns[: rng.choice([1, 2, 3])]
+
+
+def segments(rng: random.Random, split: Split) -> tuple[list[list[Turn]], list[str]]:
+    """The exchanges of a dialogue in order, and the themes of those that show nothing."""
+    shares = rng.choices([0, 1, 2, 3], [0.3, 0.38, 0.24, 0.08])[0]
+    parts: list[list[Turn]] = []
+    topic: Topic | None = None
+    for _ in range(shares):
+        turns, topic = share(rng, split, [])
+        parts.append(turns)
+    sections = frames("talk", split)
+    ordinary = [key for key in sections if key not in ("greetings", "closings")]
+    favourites = rng.sample(ordinary, 2)
+    length, wanted = sum(map(len, parts)), min(rng.randint(3, 14), rng.randint(3, 14))
+    themes: list[str] = []
+    while length < wanted or not themes:
+        theme = rng.choice(favourites if rng.random() < 0.7 else ordinary)
+        parts.append(talk(rng, split, theme, topic))
+        length += len(parts[-1])
+        themes.append(theme)
+    rng.shuffle(parts)
+    if rng.random() < 0.45:
+        parts.insert(0, talk(rng, split, "greetings", topic))
+    if rng.random() < 0.35:
+        parts.append(talk(rng, split, "closings", topic))
+    return parts, sorted(set(themes), key=themes.count, reverse=True)
+
+
+def merge_some(turns: list[Turn], rng: random.Random, split: Split) -> list[Turn]:
+    """The same turns, some with sentences around them or joined with the next one."""
+    asides = frames("asides", split)
+    merged: list[Turn] = []
+    for turn in turns:
+        if rng.random() < 0.16:
+            before = choose(rng.choice(asides["before"]), rng)
+            turn.text = f"{before} {turn.text[:1].lower() + turn.text[1:] if before[-1] == ',' else turn.text}"
+        if rng.random() < 0.14:
+            turn.text = f"{turn.text} {choose(rng.choice(asides['after']), rng)}"
+        if merged and rng.random() < 0.07 and not (merged[-1].caption and turn.caption) and len(turns) > 3:
+            last = merged.pop()
+            shown = last if last.caption else turn
+            turn = Turn(f"{last.text} {turn.text}", shown.caption, shown.names, shown.shown)
+        merged.append(turn)
+    return merged
+
+
+def texting(text: str, rng: random.Random) -> str:
+    """As typed on a phone: lower case, short forms, few full stops."""
+    text = text.lower() if rng.random() < 0.8 else text
+    if rng.random() < 0.5:
+        for long, short in SHORTHAND.items():
+            text = re.sub(rf"\b{long}\b", short, text)
+    if rng.random() < 0.5:
+        text = text.replace("'", "")
+    return text.rstrip(".") if rng.random() < 0.7 else text
+
+
+def mistyped(turn: Turn, rng: random.Random) -> str:
+    """With a slip of the finger, though not in the words that the caption needs."""
+    words = turn.text.split(" ")
+    spot = rng.randrange(len(words))
+    word = words[spot]
+    if len(word) > 3 and word.isalpha() and word.lower() not in turn.caption.lower().split():
+        cut = rng.randrange(1, len(word) - 1)
+        words[spot] = word[:cut] + word[cut + 1] + word[cut] + word[cut + 2 :]
+    return " ".join(words)
+
+
+def styled(turns: list[Turn], rng: random.Random) -> list[Turn]:
+    """One register for the whole dialogue."""
+    register = rng.choices(["plain", "texting", "emoji", "loud"], [0.55, 0.27, 0.13, 0.05])[0]
+    for turn in turns:
+        if register == "texting":
+            turn.text = texting(turn.text, rng)
+        if register in ("emoji", "texting") and rng.random() < 0.2:
+            turn.text += " " + rng.choice(EMOJI)
+        if register == "loud" and rng.random() < 0.3:
+            turn.text = turn.text.upper() if rng.random() < 0.4 else turn.text.replace(".", "!!")
+        if rng.random() < 0.04:
+            turn.text = mistyped(turn, rng)
+    return turns
+
+
+def give_speakers(turns: list[Turn], rng: random.Random) -> None:
+    """Names for the speakers, who mostly take turns."""
+    crowd = list(rng.choice(PAIRS)) if rng.random() < 0.3 else rng.sample(SPEAKERS, rng.choice([2, 2, 2, 3, 4]))
+    at = 0
+    for turn in turns:
+        turn.speaker = crowd[at % len(crowd)]
+        at += 0 if rng.random() < 0.1 else 1
+
+
+def dialogue(rng: random.Random, split: Split) -> Dialogue:
+    """An invented dialogue of 3 to about 16 turns with 0 to 3 that show something."""
+    parts, themes = segments(rng, split)
+    turns = styled(merge_some([turn for part in parts for turn in part], rng, split), rng)
+    if rng.random() < 0.5:
+        give_speakers(turns, rng)
+    return Dialogue(turns[:18], themes)
+
+
+def dialogues(seed: int, split: Split) -> Iterator[Dialogue]:
+    """Without end."""
+    rng = random.Random(f"{split}-{seed}")
+    while True:
+        yield dialogue(rng, split)

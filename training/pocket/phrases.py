@@ -1,0 +1,283 @@
+"""Words and sentence frames of the invented dialogues, and how a frame becomes a sentence.
+
+A frame is a line such as `*(Look at|Check out) {my}( {at}|)!`: `(x|y)` is a choice, `{slot}` a word of the topic. Frames and nouns whose
+hash falls into the reserve are used by the held-out split alone, so that nothing measured there was seen in training.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "held_out"]
+Number = Literal["one", "many", "mass"]
+
+HERE = Path(__file__).parent
+CHOICE = re.compile(r"\(([^()]*)\)")
+SLOT = re.compile(r"\{([A-Za-z_]+)(?::([a-z,]+))?\}")
+UNCOUNTED = {
+    "toast", "bread", "corn", "sweetcorn", "spaghetti", "pasta", "ramen", "soup", "noodle soup", "chocolate", "popcorn", "broccoli",
+    "coffee", "beer", "wine", "red wine", "lettuce", "sushi", "gelato", "soft serve", "citrus", "hot chocolate", "cattle", "luggage",
+    "homemade bread", "lemonade", "seaweed", "salad", "ice cream", "cake", "pizza",
+}  # fmt: skip
+NAMES = "Miso Luna Biscuit Pepper Mochi Bella Charlie Oreo Ziggy Nala Rocky Coco Pickle Waffles Simba Daisy Hugo Pumpkin Bruno Tofu".split()
+CITIES = "Lisbon Paris Rome Tokyo Oslo Vienna Austin Denver Kyoto Berlin Dublin Madrid Lima Cairo Sydney Toronto Hanoi Seoul".split()
+WHEN = "yesterday|this morning|last night|just now|today|on Saturday|an hour ago|last weekend|on the way home|earlier|this afternoon".split("|")
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something that can be seen, by the word a speaker uses for it."""
+
+    word: str
+    category: str
+    number: Number
+    name: str
+    """The word that the picture-book world knows it by, or its own."""
+
+
+def plural_of(word: str) -> str:
+    if re.search(r"[^aeiou]y$", word):
+        return word[:-1] + "ies"
+    return word + ("es" if re.search(r"(s|x|ch|sh)$", word) else "s")
+
+
+def number_of(word: str) -> Number:
+    if word in UNCOUNTED:
+        return "mass"
+    return "many" if re.search(r"[^suio]s$", word) and not re.search(r"( of | in )", word) else "one"
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The lines that carry something."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            yield line.strip()
+
+
+def is_reserved(text: str, share: int = 7) -> bool:
+    """Whether the held-out split owns this line or word: one in `share`."""
+    return zlib.crc32(text.encode()) % share == 0
+
+
+@cache
+def world_things() -> tuple[Thing, ...]:
+    """The objects that the pocket text-to-image model is trained on, under all their names."""
+    found: list[Thing] = []
+    for line in lines(HERE / "objects.txt"):
+        _, name, _, category, others = (part.strip() for part in line.split("|"))
+        for word in (name, name, *(other.strip() for other in others.split(","))):
+            if word:
+                found.append(Thing(word, category, number_of(word), name))
+    return tuple(found)
+
+
+@cache
+def other_things() -> tuple[Thing, ...]:
+    """Objects outside that world: what is said must be copied, known or not."""
+    found: list[Thing] = []
+    for line in lines(HERE / "talk" / "things.txt"):
+        category, words = line.split("|")
+        for word in (entry.strip() for entry in words.split(",")):
+            bare = word.lstrip("~+")
+            number: Number = "mass" if word[0] == "~" else "many" if word[0] == "+" else number_of(bare)
+            found.append(Thing(bare, category.strip(), number, bare))
+    return tuple(found)
+
+
+@cache
+def things(split: Split, source: Literal["world", "other"], category: str = "") -> tuple[Thing, ...]:
+    """The things of a category that a split may use; the held-out split prefers the nouns reserved for it."""
+    everything = world_things() if source == "world" else other_things()
+    chosen = [t for t in everything if category in ("", t.category)]
+    own = [t for t in chosen if (is_reserved(t.word, 9) and t.word != t.name) == (split == "held_out")]
+    if source == "other":
+        own = [t for t in chosen if is_reserved(t.word, 9) == (split == "held_out")]
+    return tuple(own or (t for t in chosen if t.word == t.name))
+
+
+@cache
+def modifiers() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Adjectives and doings of each category."""
+    table = {}
+    for line in lines(HERE / "talk" / "modifiers.txt"):
+        category, rest = line.split(":", 1)
+        adjectives, _, doings = rest.partition(";")
+        table[category] = (split_words(adjectives), split_words(doings))
+    return table
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+@cache
+def table(name: str) -> tuple[tuple[str, ...], ...]:
+    """The rows of a `|`-separated file of `talk/`."""
+    return tuple(tuple(cell.strip() for cell in line.split("|")) for line in lines(HERE / "talk" / f"{name}.txt"))
+
+
+@cache
+def frames(name: str, split: Split) -> dict[str, tuple[str, ...]]:
+    """The frames of a file by section; every split keeps at least one per section."""
+    sections: dict[str, list[str]] = {}
+    current: list[str] = sections.setdefault("", [])
+    for line in lines(HERE / "talk" / f"{name}.txt"):
+        if line.startswith("[") and line.endswith("]"):
+            current = sections.setdefault(line[1:-1], [])
+        else:
+            current.append(line)
+    return {key: own_frames(found, split) for key, found in sections.items() if found}
+
+
+def own_frames(found: list[str], split: Split) -> tuple[str, ...]:
+    own = [frame for frame in found if is_reserved(frame) == (split == "held_out")]
+    return tuple(own or found[:1])
+
+
+def choose(frame: str, rng: random.Random) -> str:
+    """Settle every `(x|y)` of a frame, innermost first."""
+    while found := CHOICE.search(frame):
+        frame = frame[: found.start()] + rng.choice(found[1].split("|")) + frame[found.end() :]
+    return frame
+
+
+def article(word: str) -> str:
+    vowel = word[0].lower() in "aeiou" and not re.match(r"(uni|euro|one|use|ute)", word)
+    return f"{'an' if vowel or word.startswith('hour') else 'a'} {word}"
+
+
+def pick_thing(rng: random.Random, split: Split, category: str = "") -> Thing:
+    """A thing, from the picture-book world six times in ten, now and then one with an invented name."""
+    draw = rng.random()
+    if draw < 0.05:
+        return invented(rng, category)
+    source: Literal["world", "other"] = "world" if draw < 0.62 else "other"
+    found = things(split, source, category) or things(split, "world", category) or things(split, "other", category)
+    return rng.choice(found)
+
+
+def invented(rng: random.Random, category: str) -> Thing:
+    """A thing nobody has heard of, such as "a brindle velmok": only copying can name it."""
+    parts = "bra vel mok tri zu lan dor fi kep sho nim ra glo wex pi tam bur quil sen jo hap lu".split()
+    word = "".join(rng.choice(parts) for _ in range(rng.choice([2, 2, 3])))
+    tail = rng.choice(["", "", " plant", " cake", " toy", " car", " machine", " bird", " stew", " tower"])
+    return Thing(word + tail, category or "thing", "one", word + tail)
+
+
+def cased(slot: str, text: str) -> str:
+    return text[:1].upper() + text[1:] if slot[0].isupper() else text
+
+
+@dataclass(slots=True)
+class Topic:
+    """What one exchange is about: a thing, where it is, what it does, who is with it."""
+
+    rng: random.Random
+    split: Split
+    thing: Thing
+    words: dict[str, str] = field(default_factory=dict)
+    """What each slot says."""
+    captions: dict[str, str] = field(default_factory=dict)
+    """What a caption says for it, where that differs."""
+
+    @classmethod
+    def about(cls, rng: random.Random, split: Split, thing: Thing) -> Topic:
+        topic = cls(rng, split, thing)
+        topic.describe_thing()
+        topic.describe_place()
+        topic.describe_person()
+        topic.words |= {"when": rng.choice(WHEN), "city": rng.choice(CITIES), "name": rng.choice(NAMES)}
+        topic.words["place_the"] = rng.choice(["the garden", "our street", "the park", "the lake", "the farm", "the city", "our yard"])
+        topic.words["weather"] = rng.choice(["snowy", "rainy", "foggy", "wet"])
+        return topic
+
+    def describe_thing(self) -> None:
+        rng, thing = self.rng, self.thing
+        adjectives, doings = modifiers().get(thing.category, ((), ()))
+        noun, number, count = thing.word, thing.number, ""
+        if number == "one" and thing.category not in ("scene", "food", "person") and " of " not in noun and rng.random() < 0.1:
+            noun, number = plural_of(noun), "many"
+            count = rng.choice(["two", "three", "four", "five", "two", "three"])
+        if rng.random() < 0.45:
+            noun = f"{rng.choice(adjectives or modifiers()['any'][0])} {noun}"
+        many = number == "many"
+        own = rng.choice(["my", "our", "my", "the"])
+        caption = article(noun) if number == "one" else f"{count} {noun}".strip()
+        spoken = caption if number == "one" or count else rng.choice([noun, f"some {noun}"])
+        counted = f"{count} {noun}".strip()
+        self.words |= {"a": spoken, "n": noun, "the": f"the {counted}", "my": f"{own} {counted}"}
+        self.words["this"] = f"{'these' if many else 'this'} {counted}"
+        self.captions |= {"a": caption, "n": noun}
+        self.words["doing"] = rng.choice(doings or ("standing",))
+        they = "they" if many else rng.choice(["she", "he", "it"] if thing.category == "animal" else ["it"])
+        self.words |= {"they": they, "it": {"they": "them", "she": "her", "he": "him"}.get(they, "it"), "is": "are" if many else "is"}
+        self.words["theyre"] = f"{they}'re" if many else f"{they}'s"
+
+    def describe_place(self) -> None:
+        rng = self.rng
+        preposition, place, *rule = rng.choice(table("places"))
+        article_rule = rule[0] if rule else "a"
+        if article_rule == "-":
+            self.words |= {"at": f"{preposition} {place}", "place": "park"}
+            self.captions["at"] = self.words["at"]
+            return
+        spoken = "the" if article_rule == "the" else rng.choice(["the", "the", "our", "my", "a"])
+        said = article(place) if spoken == "a" else f"{spoken} {place}"
+        self.words |= {"at": f"{preposition} {said}", "place": place}
+        self.captions["at"] = f"{preposition} {'the ' + place if article_rule == 'the' else article(place)}"
+
+    def describe_person(self) -> None:
+        who, person, they = self.rng.choice(table("people"))
+        self.words |= {"who": who, "who_they": they, "who_is": "are" if they == "they" else "is"}
+        if they == "they" and not who.endswith(("s", "kids")):
+            self.words["who_is"] = "is"
+        self.words["was_who"] = "were" if self.words["who_is"] == "are" else "was"
+        self.words |= {"person": person, "theyre_who": f"{they}'re" if they == "they" else f"{they}'s"}
+        doing = self.rng.choice(list(lines_of_doings()))
+        self.words["whodoing"], self.captions["whodoing"] = self.fill_both(doing)
+
+    def fill_both(self, text: str) -> tuple[str, str]:
+        """A text with things of the categories it names, as said and as captioned."""
+
+        def other(found: re.Match[str]) -> str:
+            thing = pick_thing(self.rng, self.split, self.rng.choice((found[2] or "").split(",")))
+            inner = Topic(self.rng, self.split, thing)
+            inner.describe_thing()
+            return inner.words["the"] if found[1] == "the" else inner.captions["a"]
+
+        filled = SLOT.sub(other, text)
+        return filled, filled
+
+    def say(self, text: str) -> str:
+        """The text with its slots filled, as a speaker says it."""
+
+        def word(found: re.Match[str]) -> str:
+            if found[2]:
+                return self.fill_both(found[0])[0]
+            return cased(found[1], self.words[found[1].lower()])
+
+        return SLOT.sub(word, text)
+
+    def caption(self, text: str, template: str) -> str:
+        """The caption of a frame's text: only what that text, or the template, mentions."""
+        if not template:
+            template = " ".join(["{a}", *(slot for slot in ("{doing}", "{at}") if slot in text.lower())])
+        if "{at}" not in text.lower():
+            template = template.replace("{at}", "")
+        if not re.search(r"\{(a|my|the|this)\}", text.lower()):
+            template = template.replace("{a}", "{n}" if self.words["is"] == "are" else "{a}")
+        filled = SLOT.sub(lambda found: self.captions.get(found[1]) or self.words[found[1]], template)
+        filled = re.sub(r"\b(our|my)\b", "a", filled)
+        return re.sub(r"\s+", " ", filled).strip()
+
+
+@cache
+def lines_of_doings() -> tuple[str, ...]:
+    return tuple(lines(HERE / "talk" / "doings.txt"))

@@ -1,0 +1,224 @@
+"""What the pocket language model learns: the project's own briefs and the replies they should get."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from string import Template
+
+from training.pocket.dialogues import Dialogue, Turn, dialogue
+from training.pocket.phrases import Split, Thing, Topic, article, pick_thing, table, things
+
+PROMPTS = Path(__file__).parents[2] / "magid_graph" / "prompts"
+REASONS = ("off_topic", "off_topic", "off_topic", "ugly", "ugly", "blank", "unsafe")
+
+
+@dataclass(slots=True)
+class Sample:
+    """A brief, its reply, and for a scanner's brief where each utterance ends and whether it shows something."""
+
+    brief: str
+    reply: str
+    marks: tuple[tuple[int, bool], ...] = ()
+
+
+@cache
+def template(task: str) -> Template:
+    return Template((PROMPTS / task / "brief.md").read_text(encoding="utf-8").strip())
+
+
+def utterance_line(index: int, turn: Turn) -> str:
+    speaker = f"{turn.speaker}: " if turn.speaker else ""
+    return f"Utterance: {index}: {speaker}{turn.text}"
+
+
+def tagged(reason: str, lines: list[str]) -> str:
+    """The reply protocol."""
+    return f"<reason>{reason}</reason>\n<result>\n" + "\n".join(lines) + "\n</result>"
+
+
+def listing(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def scanner_reason(found: Dialogue, chosen: list[int], first: int) -> str:
+    """Why these turns, or why none."""
+    if not chosen:
+        return f"They talk about {listing(found.themes[:2])}; nothing is shown."
+    shown = listing([found.turns[i].shown for i in chosen])
+    many = len(chosen) > 1
+    return f"Utterance{'s' if many else ''} {listing([str(first + i) for i in chosen])} show{'' if many else 's'} {shown}."
+
+
+def scanner(rng: random.Random, split: Split) -> Sample:
+    found = dialogue(rng, split)
+    first = rng.randint(5, 80) if rng.random() < 0.12 else 0
+    limit = rng.choices([2, 1, 3, None], [0.6, 0.15, 0.1, 0.15])[0]
+    return scanner_sample(found, limit, first)
+
+
+def scanner_sample(found: Dialogue, limit: int | None, first: int) -> Sample:
+    """The scanner's brief for a dialogue; of more moments than allowed the first are taken."""
+    lines = [utterance_line(first + i, turn) for i, turn in enumerate(found.turns)]
+    brief = template("scanner").substitute(max_images=limit or "any number of", dialogue="\n".join(lines))
+    chosen = found.moments()[:limit]
+    results = [f"Utterance: {first + i}: {found.turns[i].caption}" for i in chosen] or ["none"]
+    ends, at = [], brief.index(lines[0])
+    for line, turn in zip(lines, found.turns, strict=True):
+        at += len(line)
+        ends.append((at, bool(turn.caption)))
+        at += 1
+    return Sample(brief, tagged(scanner_reason(found, chosen, first), results), tuple(ends))
+
+
+def ladder(topic: Topic, template_text: str) -> list[str]:
+    """Captions of a topic from the full one to the plainest."""
+    full = topic.captions["a"]
+    thing, at, doing = topic.thing, topic.captions["at"], topic.words["doing"]
+    plain = thing.name if thing.number == "mass" or thing.number == "many" and thing.name == thing.word else article(thing.name)
+    steps = [f"{full} {doing} {at}", f"{full} {at}", f"{plain} {at}", f"one big {thing.name}, close up", plain]
+    return list(dict.fromkeys(steps))
+
+
+def feedback_reason(reason: str, step: str) -> str:
+    said = {
+        "off_topic": "The picture missed the subject, so name it plainly.",
+        "ugly": "The picture was poor, so ask for less.",
+        "blank": "The picture was empty, so ask for one clear thing.",
+        "unsafe": "The picture was unsafe, so keep it harmless.",
+    }
+    return said[reason]
+
+
+def attempt_line(number: int, caption: str, reason: str, rng: random.Random, split: Split) -> str:
+    score = {
+        "off_topic": f"clip_similarity {rng.uniform(0.02, 0.2):.3f} < 0.210",
+        "ugly": f"aesthetic {rng.uniform(2.0, 5.0):.2f} < 5.10",
+        "unsafe": f"nsfw {rng.uniform(0.6, 0.99):.2f} > 0.50",
+        "blank": "blank",
+    }[reason]
+    line = f'{number}. "{caption}": {reason}, {score}'
+    if rng.random() < 0.35:
+        other = Topic.about(rng, split, pick_thing(rng, split))
+        line += f" (the picture showed: {other.captions['a']} {other.captions['at']})"
+    return line
+
+
+def feedback(rng: random.Random, split: Split) -> Sample:
+    """One to six failed attempts, often the same caption several times; the reply is the next plainer one."""
+    found = dialogue(rng, split)
+    while not found.moments():
+        found = dialogue(rng, split)
+    index = rng.choice(found.moments())
+    turn, (steps, _) = found.turns[index], caption_ladder(found.turns[index])
+    done = rng.randint(1, max(1, min(3, len(steps) - 1)))
+    captions = [caption for caption in steps[:done] for _ in range(rng.randint(1, 3))][:6]
+    reason = rng.choice(REASONS)
+    attempts = [attempt_line(n, c, reason if n == len(captions) else rng.choice(REASONS), rng, split) for n, c in enumerate(captions, 1)]
+    start = max(0, index - rng.randint(0, 3))
+    context = "\n".join(utterance_line(i, found.turns[i]) for i in range(start, index + 1))
+    brief = template("feedback").substitute(dialogue=context, index=index, utterance=turn.text, attempts="\n".join(attempts))
+    better = next((step for step in steps if step not in captions), f"a picture of {steps[-1]}")
+    return Sample(brief, tagged(feedback_reason(reason, better), [f"Utterance: {index}: {better}"]))
+
+
+def caption_ladder(turn: Turn) -> tuple[list[str], str]:
+    """Captions of a turn from its own to the plainest, and the plain noun."""
+    name = turn.names[1] if turn.names[1] in world_names() else turn.names[0]
+    shown = turn.shown
+    plain = article(name) if shown.startswith(("a ", "an ")) else name
+    if shown and shown.split()[-1] not in turn.names[0]:
+        name, plain = shown, shown
+    place = next((place for place in place_captions() if turn.caption.endswith(place)), "")
+    steps = [turn.caption, f"{shown} {place}".strip(), f"{plain} {place}".strip(), plain, f"{plain}, close up", f"a simple drawing of {plain}"]
+    return list(dict.fromkeys(steps)), name
+
+
+@cache
+def world_names() -> frozenset[str]:
+    return frozenset(thing.name for thing in things("train", "world"))
+
+
+@cache
+def place_captions() -> tuple[str, ...]:
+    """Every place as captions write it, longest first."""
+    found = []
+    for preposition, place, *rule in table("places"):
+        kept = rule[0] if rule else "a"
+        found.append(f"{preposition} " + (place if kept == "-" else f"the {place}" if kept == "the" else article(place)))
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def scene_caption(rng: random.Random, split: Split, thing: Thing | None = None, place: str = "") -> str:
+    """A caption that nobody's utterance asked for."""
+    topic = Topic.about(rng, split, thing or pick_thing(rng, split))
+    parts = [topic.captions["a"]]
+    if rng.random() < 0.35:
+        parts.append(topic.words["doing"])
+    if rng.random() < 0.12:
+        parts.append(f"next to {Topic.about(rng, split, pick_thing(rng, split)).captions['a']}")
+    parts.append(place or topic.captions["at"])
+    return " ".join(parts)
+
+
+def describer(rng: random.Random, split: Split) -> Sample:
+    """Distinct captions on a topic: anything, a category, a place or a thing."""
+    category, place, thing = "", "", None
+    topic = "anything"
+    draw = rng.random()
+    if draw < 0.35:
+        category = rng.choice(["animal", "wild", "food", "vehicle", "building", "plant", "sport", "instrument", "clothes", "furniture", "bird"])
+        said = {"wild": "wild animals", "food": "food", "clothes": "clothes", "furniture": "furniture", "sport": "sports"}
+        topic = said.get(category, f"{category}s")
+    elif draw < 0.6:
+        place = rng.choice(place_captions())
+        topic = f"things {place}"
+    elif draw < 0.8:
+        thing = pick_thing(rng, split)
+        topic = thing.word if thing.number != "one" else article(thing.word)
+    count = rng.choice([1, 2, 3, 3, 4, 5, 5, 6, 8, 10, 12])
+    made: dict[str, None] = {}
+    while len(made) < count + 3:
+        made[scene_caption(rng, split, thing or pick_thing(rng, split, category), place)] = None
+    captions = list(made)
+    avoid = captions[count : count + rng.randint(0, 3)] if rng.random() < 0.5 else []
+    brief = template("describer").substitute(count=count, topic=topic, avoid="\n".join(avoid))
+    return Sample(brief.strip(), "\n".join(f"{n}. {caption}" for n, caption in enumerate(captions[:count], 1)))
+
+
+FRILLS = (
+    "in soft morning light", "with a shallow depth of field", "captured in stunning detail", "bathed in golden light", "evoking a sense of calm",
+    "with vivid colors and rich textures", "in the style of a magazine photo", "surrounded by a peaceful atmosphere", "while the day slowly ends",
+    "that reminds everyone of summer", "with a blurred background full of tiny details", "as if taken from an old album", "highly detailed",
+    "with dramatic shadows on every side", "in a charming and nostalgic mood", "looking as lovely as ever",
+)  # fmt: skip
+
+
+def shorten(rng: random.Random, split: Split) -> Sample:
+    """A caption with frills, and without them."""
+    topic = Topic.about(rng, split, pick_thing(rng, split))
+    thing, doing, at = topic.captions["a"], topic.words["doing"], topic.captions["at"]
+    frills = rng.sample(FRILLS, rng.randint(1, 5))
+    cut = rng.randint(0, len(frills))
+    opening = rng.choice(["", "", "a photo of ", "a beautiful picture of ", "a wonderful scene with ", "we see ", "the image shows "])
+    long = f"{opening}{thing} {doing} {', '.join(frills[:cut])} {at}, {', '.join(frills[cut:])}".strip(" ,").replace("  ", " ")
+    limit = rng.choice([4, 6, 8, 10, 12, 15, 20, 30])
+    plain = Thing(topic.thing.word, topic.thing.category, topic.thing.number, topic.thing.name)
+    bare = plain.word if plain.number != "one" else article(plain.word)
+    steps = [f"{thing} {doing} {at}", f"{thing} {at}", f"{bare} {at}", thing, bare]
+    short = next((step for step in steps if len(step.split()) <= limit), bare)
+    return Sample(template("shorten").substitute(max_words=limit, description=long), f"<result>\n{short}\n</result>")
+
+
+TASKS = {scanner: 0.74, feedback: 0.1, describer: 0.08, shorten: 0.08}
+
+
+def samples(seed: int, split: Split) -> Iterator[Sample]:
+    """The training mix, without end."""
+    rng = random.Random(f"{split}-{seed}-tasks")
+    while True:
+        task = rng.choices([*TASKS], [*TASKS.values()])[0]
+        yield replace(task(rng, split))
