@@ -48,7 +48,7 @@ class ModelNames(Section):
     clip: str
     """`open_clip:ARCHITECTURE/WEIGHTS`, `open_clip:FOLDER`, `open_clip:pocket`."""
     aesthetic: str
-    """`head:FOLDER`, `head:pocket`: a head on image embeddings."""
+    """`head:HUB-ID-OR-FOLDER`, `head:pocket`: a head on image embeddings."""
     aesthetic_clip: str | None = None
     """The embedding that the aesthetic head reads, named like `clip`; unset: the same model as `clip`."""
     safety: str

@@ -95,10 +95,16 @@ class Desk:
         )
 
     async def aclose(self) -> None:
-        batchers = (self._draw, *self._image_vectors.values(), self._text_vectors, self._nsfw)
+        batchers: tuple[Batcher[Any, Any], ...] = (
+            self._draw,
+            *self._image_vectors.values(),
+            self._text_vectors,
+            self._nsfw,
+        )
         for batcher in (*batchers, self._captions):
             await batcher.aclose()
         self._savers.shutdown()
+        await self.models.chat.aclose()
 
     # -- the language model
 

@@ -49,6 +49,9 @@ class Chat(Protocol):
     ) -> Reply:
         """One answer. Raises `ModelUnavailable`, `ServerUnreachable` (stop the run) or `ServerFailed` (this call)."""
 
+    async def aclose(self) -> None:
+        """Close its connections."""
+
 
 class TextToImage(Protocol):
     """Draws descriptions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,6 @@ from magid_graph.config import Settings
 from magid_graph.context import Models
 from magid_graph.errors import SettingsError
 from magid_graph.models import AestheticHead, Captioner, Chat, Embedder, SafetyClassifier, TextToImage
-
 
 
 @contextmanager
@@ -60,9 +60,15 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
             return OpenAIChat(name, base_url=url or None, timeout_s=llm.timeout_s, max_retries=llm.max_retries)
         case "gguf":
             from magid_graph.models.llama_server import LlamaServer
+            from magid_graph.models.weights import fingerprint
 
             path = pocket.weights("llm") if model == "pocket" else Path(model)
-            server = LlamaServer(path, context_tokens=llm.context_tokens, parallel=llm.parallel, threads=llm.threads)
+            server = LlamaServer(
+                path,
+                context_tokens=llm.context_tokens,
+                parallel=llm.parallel,
+                threads=llm.threads or os.cpu_count() or 1,
+            )
             closing.callback(server.close)
             return OpenAIChat(
                 path.name,
@@ -71,6 +77,8 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
                 timeout_s=llm.timeout_s,
                 max_retries=llm.max_retries,
                 constrain="grammar",
+                max_in_flight=llm.parallel,
+                model_id=f"gguf:{path.stem}@{fingerprint(path)}",
             )
         case "fake":
             from magid_graph.models.fake import FakeChat
@@ -104,7 +112,7 @@ def open_text_to_image(settings: Settings, clip: Embedder) -> TextToImage:
         case "retrieval":
             from magid_graph.models.retrieval import RetrievalTextToImage
 
-            return RetrievalTextToImage(Path(model), clip)
+            return RetrievalTextToImage(model, clip)
         case "fake":
             from magid_graph.models.fake import FakeTextToImage
 
@@ -130,9 +138,9 @@ def open_aesthetic(name: str, clip: Embedder) -> AestheticHead:
     backend, model = split_name(name)
     match backend:
         case "head":
-            from magid_graph.models.aesthetic import open_head
+            from magid_graph.models.aesthetic import EmbeddingHead
 
-            return open_head(Path(_shipped(model, "aesthetic")), clip.model_id)
+            return EmbeddingHead(_shipped(model, "aesthetic"), embedding=clip.model_id)
         case "fake":
             from magid_graph.models.fake import FakeAestheticHead
 
@@ -179,5 +187,3 @@ def _shipped(model: str, kind: str) -> str:
 
 def _unknown(kind: str, name: str, known: str) -> SettingsError:
     return SettingsError(f"`models.{kind}={name}`: no such backend; known: {known}")
-
-
