@@ -5,7 +5,6 @@ A problem of the whole input is an `InputError`. A problem of one row is a `BadR
 
 from __future__ import annotations
 
-from magid_graph.readers.rows import check_ids
 from magid_graph.readers.source import FORMATS, Input, open_input, read
 
-__all__ = ["FORMATS", "Input", "check_ids", "open_input", "read"]
+__all__ = ["FORMATS", "Input", "open_input", "read"]

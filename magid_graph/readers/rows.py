@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,35 +26,32 @@ class Row:
 
 
 def dialogues(rows: Iterable[Row], *, name: str, max_chars: int) -> Iterator[Dialogue | BadRow]:
-    """A record for each row, with its key.
+    """A record for each row, with a key that no other has.
 
     The key is the given id, else a hash of the content; the second row with the same content gets `-2`, and so on, so
-    that a copy is an item of its own.
+    that a copy is an item of its own. Raises `InputError`, naming both places, when two rows give the same id.
     """
-    seen: dict[str, int] = {}
+    # A million places are held: one integer each takes a third of the memory of a tuple.
+    places: dict[str, int] = {}
+    copies: dict[str, int] = {}
     for index, row in enumerate(rows):
-        source: dict[str, str | int] = {"file": name, "index": index, "line": row.line}
-        given, record = _record(row, source, max_chars)
+        given, record = _record(row, {"file": name, "index": index, "line": row.line}, max_chars)
         if given is None:
-            seen[record["key"]] = seen.get(record["key"], 0) + 1
-            if (copies := seen[record["key"]]) > 1:
-                record["key"] += f"-{copies}"
+            record["key"] = _told_apart(record["key"], places, copies)
+        if record["key"] in places:
+            raise InputError(
+                f"`{name}` gives the id `{_shown(record['key'])}` to two dialogues: {_named(places[record['key']])}"
+                f" and {_named(_place(record))}; make ids unique, or leave them out"
+            )
+        places[record["key"]] = _place(record)
         yield record
 
 
-def check_ids(records: Iterable[Dialogue | BadRow]) -> int:
-    """The number of records. Raises `InputError`, naming both places, when two have the same id."""
-    # A million places are held: one integer each takes a third of the memory of a tuple.
-    places: dict[str, int] = {}
-    for record in records:
-        key, place = record["key"], _place(record)
-        if key in places:
-            raise InputError(
-                f"`{record['source']['file']}` gives the id `{_shown(key)}` to two dialogues: {_named(places[key])}"
-                f" and {_named(place)}; make ids unique, or leave them out"
-            )
-        places[key] = place
-    return len(places)
+def _told_apart(key: str, places: Mapping[str, int], copies: dict[str, int]) -> str:
+    if key not in places:
+        return key
+    copies[key] = copies.get(key, 1) + 1
+    return f"{key}-{copies[key]}"
 
 
 def _place(record: Dialogue | BadRow) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from io import BufferedReader, TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import TextIO
 
 from magid_graph.errors import InputError, StorageFailed
 from magid_graph.readers import json_lines, json_values, plain_text
@@ -40,8 +40,8 @@ class Input:
     ) -> Iterator[Dialogue | BadRow]:
         """One record per row, in order; `limit` stops after that many.
 
-        Raises `InputError` for a problem of the whole, which may show only after some records: read (`check_ids`) once
-        before any work is done.
+        Raises `InputError` for a problem of the whole, two equal ids among them. It may show only after some records:
+        read to the end before any work is done.
         """
         with _opened(self.path) as file:
             rows = _not_empty(self._rows(file), self.name)
@@ -56,11 +56,11 @@ class Input:
 
 
 @contextmanager
-def open_input(path: Path | Literal["-"], *, format: str | None = None) -> Iterator[Input]:
+def open_input(path: Path | str, *, format: str | None = None) -> Iterator[Input]:
     """The input, checked as far as its first bytes tell. Standard input is kept in a temporary file meanwhile."""
     if format is not None and format not in FORMATS.values():
         raise InputError(f"`{format}` is not a format; there are {_known(FORMATS.values())}")
-    if path != STDIN:
+    if str(path) != STDIN:
         yield Input(Path(path), Path(path).name, format or _format_of(Path(path)))
         return
     with tempfile.TemporaryDirectory(prefix="magid-graph-") as folder:
@@ -70,7 +70,7 @@ def open_input(path: Path | Literal["-"], *, format: str | None = None) -> Itera
 
 
 def read(
-    path: Path | Literal["-"],
+    path: Path | str,
     *,
     format: str | None = None,
     limit: int | None = None,

@@ -1,0 +1,28 @@
+"""Writing data sets: one output format per file, each a view of finished items that can be written again at any time.
+
+Exporters stream: memory does not grow with the run. Each writes a neighbour of the file, reads it back by the rules of
+those who will read it, and only then puts it in place. A picture is shipped only if its
+bytes are those that were judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from magid_graph.exporters.imagefolder import write_imagefolder
+from magid_graph.exporters.items import FinishedItem
+from magid_graph.exporters.magi import write_magi
+from magid_graph.exporters.prompts import write_prompts
+
+EXPORTERS: dict[str, Callable[[Iterable[FinishedItem], Path], Path]] = {
+    "magi": write_magi,
+    "imagefolder": write_imagefolder,
+    "prompts": write_prompts,
+}
+"""Each takes the finished items and the run directory, and returns the file that it wrote.
+
+Raises `DamagedPicture`, which names the picture, or `StorageFailed`; what was there before then stays as it was.
+"""
+
+__all__ = ["EXPORTERS", "FinishedItem"]

@@ -1,0 +1,71 @@
+"""What exporters are given: finished items, each with all that was recorded about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from magid_graph.records import Attempt, Dialogue, Exchange, ItemState, Turn
+
+if TYPE_CHECKING:
+    from magid_graph.journal import Asked, Journal
+
+
+class FinishedItem(TypedDict):
+    """One item that is accepted, rejected or failed."""
+
+    key: str
+    state: ItemState
+    reason: str | None
+    """Why it was rejected, or the cause of the fault."""
+    dialogue: Dialogue | None
+    """`None` for a row of the input that could not be read."""
+    attempts: list[Attempt]
+    exchanges: list[Exchange]
+
+
+def finished_items(journal: Journal) -> Iterator[FinishedItem]:
+    """The journal's finished items in the order of the input."""
+    for item in journal.items(("accepted", "rejected", "failed")):
+        yield FinishedItem(
+            key=item.key,
+            state=item.state,
+            reason=item.reason,
+            dialogue=item.dialogue,
+            attempts=journal.attempts(item.position),
+            exchanges=_in_order([_exchange(asked, call) for asked, call in journal.asked(item.position)]),
+        )
+
+
+def accepted_pictures(item: FinishedItem) -> dict[int, list[Attempt]]:
+    """The accepted attempts that have a picture, by turn; none for an item that is not accepted."""
+    pictures: dict[int, list[Attempt]] = {}
+    for attempt in item["attempts"] if item["state"] == "accepted" else ():
+        if attempt["verdict"] == "accept" and attempt["image"] is not None:
+            pictures.setdefault(attempt["turn"], []).append(attempt)
+    return pictures
+
+
+def said(item: FinishedItem, turn: int) -> Turn:
+    """The turn of the item's dialogue."""
+    assert item["dialogue"] is not None
+    return item["dialogue"]["turns"][turn]
+
+
+def _exchange(asked: Asked, call: dict[str, Any]) -> Exchange:
+    return Exchange(
+        node=asked.node,
+        turn=asked.turn,
+        model=call["model"],
+        messages=call["messages"],
+        reply=call["reply"],
+        prompt_tokens=call["prompt_tokens"],
+        completion_tokens=call["completion_tokens"],
+        duration_s=call["duration_s"],
+        cached=asked.cached,
+    )
+
+
+def _in_order(exchanges: list[Exchange]) -> list[Exchange]:
+    """By turn: moments are worked on side by side, and which of them asks first differs from run to run."""
+    return sorted(exchanges, key=lambda exchange: -1 if exchange["turn"] is None else exchange["turn"])
