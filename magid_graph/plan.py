@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from magid_graph.config import Loaded, Settings
 from magid_graph.errors import InputError
-from magid_graph.readers import read
+from magid_graph.readers import Input
 from magid_graph.records import is_bad
 
 
-def plan_of(source: Path, loaded: Loaded, *, limit: int | None) -> dict[str, Any]:
+def plan_of(source: Input, loaded: Loaded, *, limit: int | None) -> dict[str, Any]:
     """What a run would do, without loading a model: input checked, models, and an estimate of calls and disk.
 
     Raises:
@@ -20,7 +19,7 @@ def plan_of(source: Path, loaded: Loaded, *, limit: int | None) -> dict[str, Any
     settings = loaded.settings
     good = bad = turns = 0
     faults: list[str] = []
-    for row in read(source, limit=limit, max_utterance_chars=settings.run.max_utterance_chars):
+    for row in source.dialogues(limit=limit, max_utterance_chars=settings.run.max_utterance_chars):
         if is_bad(row):
             bad += 1
             faults.append(row["message"])
@@ -28,7 +27,7 @@ def plan_of(source: Path, loaded: Loaded, *, limit: int | None) -> dict[str, Any
             good += 1
             turns += len(row["turns"])
     if not good and not bad:
-        raise InputError(f"`{source}` holds no dialogue")
+        raise InputError(f"`{source.name}` holds no dialogue")
     return {
         "preset": loaded.preset,
         "models": settings.models.model_dump(),

@@ -16,7 +16,7 @@ from magid_graph.config import Settings
 from magid_graph.context import Desk, Models
 from magid_graph.journal import Journal
 from magid_graph.models.opening import open_models
-from magid_graph.readers import read
+from magid_graph.readers import Input
 from magid_graph.run_dir import RunDir
 from magid_graph.runner import Runner
 from magid_graph.summary import sum_up, write_views
@@ -24,7 +24,7 @@ from magid_graph.summary import sum_up, write_views
 DONE, WITH_FAILURES, INTERRUPTED = 0, 3, 130
 
 
-def make(run: RunDir, source: Path | None, *, limit: int | None, is_quiet: bool) -> tuple[int, dict[str, Any]]:
+def make(run: RunDir, source: Input | None, *, limit: int | None, is_quiet: bool) -> tuple[int, dict[str, Any]]:
     """Work on the run's pending items, then write its data set. Returns the exit code and the summary.
 
     Raises:
@@ -35,7 +35,7 @@ def make(run: RunDir, source: Path | None, *, limit: int | None, is_quiet: bool)
         run_dir.create(run)
     with run.lock(), contextlib.closing(run.journal()) as journal:
         if source is not None and not journal.is_ingested():
-            journal.ingest(read(source, max_utterance_chars=run.settings().run.max_utterance_chars))
+            journal.ingest(source.dialogues(max_utterance_chars=run.settings().run.max_utterance_chars))
         is_interrupted = _work(run, journal, limit, is_quiet)
         files = write_views(run, journal)
         summary = sum_up(run, journal, files)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from magid_graph import __version__
@@ -44,20 +43,10 @@ def _root(
 
 def main() -> None:
     """The one place that catches: a person sees a sentence and the next step, never a traceback."""
-    from magid_graph import console
-
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = 2
+        app()
     except MagidError as error:
+        from magid_graph import console
+
         console.show_error(error)
-        code = 2 if isinstance(error, UsageError) else 1
-    except (KeyboardInterrupt, click.Abort):
-        code = 130
-    except BrokenPipeError:
-        # The reader of our output has gone, e.g. `| head`; Python would complain again while closing stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -36,22 +36,23 @@ def dialogue(
     The same command run again goes on where it was stopped.
     """
     from magid_graph import console, run_dir
-    from magid_graph.cli.spool import spooled
     from magid_graph.plan import plan_of
+    from magid_graph.readers import open_input
 
     loaded = load(preset, config_path=config, assignments=set_ or ())
-    with spooled(source) as (path, stem):
+    stem = "stdin" if source == "-" else Path(source).stem
+    with open_input(source) as dialogues:
         if dry_run:
-            plan = plan_of(path, loaded, limit=limit)
+            plan = plan_of(dialogues, loaded, limit=limit)
             console.show_json(plan) if as_json else console.show_plan(plan)
             return
         from magid_graph.session import make
 
-        wanted = run_dir.manifest(loaded, source, run_dir.sha256_of(path))
+        wanted = run_dir.manifest(loaded, source, run_dir.sha256_of(dialogues.path))
         run = run_dir.locate(stem, wanted, out=out, is_fresh=new)
         if not quiet:
             _say_which(run, stem, wanted)
-        code, summary = make(run, path, limit=limit, is_quiet=quiet)
+        code, summary = make(run, dialogues, limit=limit, is_quiet=quiet)
     finish(code, summary, is_quiet=quiet, as_json=as_json)
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from magid_graph.cli import options
+
+if TYPE_CHECKING:
+    from magid_graph.doctor import Finding
 
 
 def doctor(as_json: options.AsJson = False) -> None:
@@ -22,14 +27,14 @@ def doctor(as_json: options.AsJson = False) -> None:
             }
         )
         return
-    console.show_table(
-        ("package", "", "version"), [(one.what, _mark(one.is_fine), one.detail) for one in [*packages, device]]
-    )
+    _show([*packages, device])
     for name, needs in presets.items():
-        ready = "ready" if all(one.is_fine for one in needs) else "needs more"
-        console.show(f"\npreset {name}: {ready}")
-        console.show_table(("model", "", "state"), [(one.what, _mark(one.is_fine), one.detail) for one in needs])
+        console.show(f"\npreset {name}: {'ready' if all(one.is_fine for one in needs) else 'needs more'}")
+        _show(needs)
 
 
-def _mark(is_fine: bool) -> str:
-    return "ok" if is_fine else "!!"
+def _show(findings: Sequence[Finding]) -> None:
+    from magid_graph import console
+
+    for one in findings:
+        console.show(f"  {'ok' if one.is_fine else '!!'}  {one.what}: {one.detail}")
