@@ -28,7 +28,7 @@ from magid_graph.spans import traced
 from magid_graph.state import DialogueInput, DialogueState, Illustrated, IllustrateInput, IllustrateState
 
 
-def after_scanner(state: DialogueState) -> Sequence[Send] | Literal["__end__"]:
+async def after_scanner(state: DialogueState) -> Sequence[Send] | Literal["__end__"]:
     """Illustrate each moment on its own, all at the same time."""
     branches = [
         Send(
@@ -46,7 +46,7 @@ def after_scanner(state: DialogueState) -> Sequence[Send] | Literal["__end__"]:
     return branches or END  # type: ignore[return-value]
 
 
-def after_qa(state: IllustrateState) -> Literal["generator", "feedback", "__end__"]:
+async def after_qa(state: IllustrateState) -> Literal["generator", "feedback", "__end__"]:
     """Keep the picture, redraw it with the next seed, ask for a better description, or give up."""
     match state["verdict"]:
         case "regenerate":
