@@ -332,3 +332,16 @@ def test_every_list_is_read_to_its_end_in_pieces_of_any_size(value: list[Any], c
         for broken in (text[:-1], text + "x", text.replace("[", "[}", 1)):
             with pytest.raises(InputError, match=r"line \d+, column \d+"):
                 list(json_values.rows(io.StringIO(broken), "x"))
+
+
+@pytest.mark.parametrize(("name", "count"), [("examples/dialogues.json", 32), ("tests/data/everyday.json", 40)])
+def test_the_dialogues_that_come_with_the_project_can_be_read(name: str, count: int) -> None:
+    records = list(read(Path(__file__).parent.parent / name))
+    assert len(records) == count
+    assert all("turns" in record and 4 <= len(record["turns"]) <= 12 for record in records)
+
+
+def test_gold_names_turns_that_are_there() -> None:
+    dialogues = json.loads((Path(__file__).parent / "data" / "everyday.json").read_text(encoding="utf-8"))
+    assert all(int(turn) < len(one["turns"]) and words for one in dialogues for turn, words in one["gold"].items())
+    assert sum(not one["gold"] for one in dialogues) == 10
