@@ -1,0 +1,76 @@
+"""A GGUF language model, served in this process by llama.cpp."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from magid_graph.errors import MissingExtra, ModelUnavailable
+
+
+class LlamaServer:
+    """llama.cpp's OpenAI-compatible server on a free loopback port, behind a random key; closes with `close`."""
+
+    base_url: str
+    api_key: str
+
+    def __init__(self, gguf: Path, *, context_tokens: int, parallel: int, threads: int) -> None:
+        """Load the model, which blocks. `context_tokens` is what each of the `parallel` slots gets.
+
+        Raises `ModelUnavailable` for a file that is missing, damaged, or not known to this llama.cpp.
+        """
+        _check_is_gguf(gguf)
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise MissingExtra(f"A GGUF model (`{gguf}`)", "gguf") from error
+
+        self.api_key = secrets.token_urlsafe(24)
+        self._server: Any = None
+        try:
+            self._server = xllamacpp.Server(
+                _settings(gguf, self.api_key, context_tokens=context_tokens, parallel=parallel, threads=threads)
+            )
+        except RuntimeError as error:
+            raise ModelUnavailable(
+                f"llama.cpp cannot load `{gguf}`: the file is damaged, or needs a newer `xllamacpp`, or more memory"
+            ) from error
+        self.base_url = f"{self._server.listening_address}/v1"
+
+    def close(self) -> None:
+        """Stop serving and free the memory."""
+        # The server's destructor stops its threads; there is no other way to ask for it.
+        self._server = None
+
+
+def _check_is_gguf(path: Path) -> None:
+    # llama.cpp says the same of every file that it cannot open, so what a person can mend is told apart here.
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ModelUnavailable(f"The model file `{path}` cannot be read: {error.strerror}") from error
+    if magic != b"GGUF":
+        raise ModelUnavailable(f"`{path}` is not a GGUF file")
+
+
+def _settings(gguf: Path, api_key: str, *, context_tokens: int, parallel: int, threads: int) -> Any:
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(gguf)
+    params.api_keys = [api_key]
+    params.port = 0
+    params.n_ctx = context_tokens * parallel
+    params.n_parallel = parallel
+    params.cpuparams.n_threads = threads
+    params.cpuparams_batch.n_threads = threads
+    params.verbosity = 0
+    params.ui = False
+    params.endpoint_slots = False
+    # Each slot keeps its last prompt, so that the instructions before a dialogue are read once. The second cache, in
+    # main memory, could grow to 8 GB and is of no use where all prompts begin alike.
+    params.cache_prompt = True
+    params.cache_ram_mib = 0
+    return params
