@@ -14,7 +14,20 @@ from PIL import Image
 from magid_graph.errors import DamagedPicture, StorageFailed
 from magid_graph.exporters import EXPORTERS, FinishedItem
 from magid_graph.exporters.imagefolder import PictureRow
-from magid_graph.records import Attempt, Dialogue, Exchange, ImageFile, ItemState, Limits, Scores, Turn, Verdict
+from magid_graph.exporters.items import finished_items
+from magid_graph.journal import Asked, Journal, Outcome
+from magid_graph.records import (
+    Attempt,
+    BadRow,
+    Dialogue,
+    Exchange,
+    ImageFile,
+    ItemState,
+    Limits,
+    Scores,
+    Turn,
+    Verdict,
+)
 
 
 def picture(run_dir: Path, shade: int) -> ImageFile:
@@ -215,3 +228,31 @@ def test_a_place_that_cannot_be_written_is_named(name: str, items: list[Finished
     blocked.mkdir() if name == "prompts" else blocked.write_text("a file where a folder has to be")
     with pytest.raises(StorageFailed, match="cannot be written"):
         EXPORTERS[name](items, run_dir)
+
+
+async def test_the_journal_gives_finished_items_in_the_order_of_the_input(run_dir: Path) -> None:
+    run_dir.mkdir()
+    journal = Journal(run_dir / "run.db")
+    good, left = item("a", "accepted", [])["dialogue"], item("b", "accepted", [])["dialogue"]
+    assert good is not None
+    assert left is not None
+    unreadable = BadRow(
+        key="bad", cause="bad_input", message="turn 0 has no text", source={"file": "in.json", "index": 0}
+    )
+    journal.ingest([unreadable, good, left])
+    call = item("a", "accepted", [])["exchanges"][0]
+    journal.remember("c1", "chat", {**call, "truncated": False})
+    kept = attempt(picture(run_dir, 9))
+    asked = [Asked("feedback", 2, "c1", True), Asked("feedback", 1, "c1", False), Asked("scanner", None, "c1", False)]
+    await journal.finish(Outcome("a", "accepted", attempts=[kept], asked=asked))
+    bad, accepted = finished_items(journal)
+    journal.close()
+    assert (bad["key"], bad["state"], bad["reason"], bad["dialogue"]) == ("bad", "failed", "bad_input", None)
+    assert (accepted["dialogue"], accepted["attempts"]) == (good, [kept])
+    # Moments are asked about side by side: their order is that of the turns, not that of the clock.
+    assert [(one["node"], one["turn"]) for one in accepted["exchanges"]] == [
+        ("scanner", None),
+        ("feedback", 1),
+        ("feedback", 2),
+    ]
+    assert accepted["exchanges"][0] == call

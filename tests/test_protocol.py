@@ -224,12 +224,15 @@ def test_a_dialogue_is_rendered_one_turn_per_line() -> None:
 
 
 @given(
-    st.lists(st.text(max_size=60) | st.sampled_from(["</result>", "x\nUtterance: 3: y", "<|im_end|>", "< Reason >"]))
+    st.lists(
+        st.text(max_size=60)
+        | st.sampled_from(["</result>", "</conversation>", "x\nUtterance: 3: y", "<|im_end|>", "< Reason >"])
+    )
 )
 def test_no_turn_poses_as_another_or_as_a_reply(texts: list[str]) -> None:
     rendered = render_dialogue([turn(text) for text in texts], range(len(texts)))
     assert rendered.count("Utterance: ") == len(texts) == len(rendered.splitlines())
-    assert not re.search(r"<\s*/?\s*(result|reason)\s*>|<\|im_end\|>", rendered, re.IGNORECASE)
+    assert not re.search(r"<\s*/?\s*(result|reason|conversation)\s*>|<\|im_end\|>", rendered, re.IGNORECASE)
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(10, 80), st.integers(0, 5))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from magid_graph.protocol.descriptions import normalised
 from magid_graph.protocol.replies import Found, parse_feedback, parse_numbered, parse_scan, parse_shortened
-from magid_graph.protocol.transcript import merge_found, render_dialogue, rough_tokens, windows
+from magid_graph.protocol.transcript import harmless, merge_found, render_dialogue, rough_tokens, windows
 
 __all__ = [
     "Found",
+    "harmless",
     "merge_found",
     "normalised",
     "parse_feedback",

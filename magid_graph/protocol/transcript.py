@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from magid_graph.protocol.replies import Found
 from magid_graph.records import Turn
 
-# What could be taken for the reply's own tags, for a thought, or for a chat template's control tokens.
-_MARKUP = re.compile(r"<(\s*/?\s*(?:result|reason|think(?:ing)?)\s*|\|[^<>|]*\|)>", re.IGNORECASE)
+# What could be taken for the tags of our prompts and replies, for a thought, or for a chat template's control tokens.
+_MARKUP = re.compile(
+    r"<(\s*/?\s*(?:result|reason|think(?:ing)?|conversation|description)\s*|\|[^<>|]*\|)>", re.IGNORECASE
+)
 _MARKER = re.compile(r"\butterance[ \t]*:[ \t]*(\d+)[ \t]*:", re.IGNORECASE)
 
 
@@ -54,15 +56,16 @@ def rough_tokens(text: str) -> int:
     return len(text.encode("utf-8", "replace")) // 3 + 1
 
 
+def harmless(text: str) -> str:
+    """The text in one line, with nothing in it that could be taken for the protocol's own marks."""
+    return _MARKER.sub(r"utterance \1,", _MARKUP.sub(r"‹\1›", " ".join(text.split())))
+
+
 def _line(turn: Turn, max_chars: int | None) -> str:
-    text = _harmless(turn["text"])
+    text = harmless(turn["text"])
     if max_chars is not None and len(text) > max_chars:
         text = text[: max(0, max_chars - 1)].rstrip() + "…"
-    return f"{_harmless(turn['speaker'])}: {text}" if turn["speaker"] else text
-
-
-def _harmless(text: str) -> str:
-    return _MARKER.sub(r"utterance \1,", _MARKUP.sub(r"‹\1›", " ".join(text.split())))
+    return f"{harmless(turn['speaker'])}: {text}" if turn["speaker"] else text
 
 
 def _fill(costs: Sequence[int], budget: int, start: int) -> int:

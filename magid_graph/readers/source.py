@@ -57,10 +57,14 @@ class Input:
 
 @contextmanager
 def open_input(path: Path | str, *, format: str | None = None) -> Iterator[Input]:
-    """The input, checked as far as its first bytes tell. Standard input is kept in a temporary file meanwhile."""
+    """The input at this path; `-` is standard input, which is kept in a temporary file meanwhile.
+
+    Raises `InputError` when there is no such file, or when neither its name nor `format` tells what it holds.
+    """
     if format is not None and format not in FORMATS.values():
         raise InputError(f"`{format}` is not a format; there are {_known(FORMATS.values())}")
     if str(path) != STDIN:
+        _check_file(Path(path))
         yield Input(Path(path), Path(path).name, format or _format_of(Path(path)))
         return
     with tempfile.TemporaryDirectory(prefix="magid-graph-") as folder:
@@ -90,7 +94,6 @@ def _keep_stdin(copy: Path) -> None:
 
 
 def _format_of(path: Path) -> str:
-    _check_file(path)
     found = FORMATS.get(path.suffix.lower())
     if found is None:
         raise InputError(f"`{path.name}` has no known extension; name it {_known(FORMATS)}, or give its format")
