@@ -49,7 +49,7 @@ def retry(
 def export(
     run: options.Run,
     format_: Annotated[
-        list[str] | None, typer.Option("--format", help="magi, imagefolder, prompts; default: all.")
+        list[str] | None, typer.Option("--format", help="magi, imagefolder, prompts, gallery; default: all.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:

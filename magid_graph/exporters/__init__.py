@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from magid_graph.exporters.gallery import write_gallery
 from magid_graph.exporters.imagefolder import write_imagefolder
 from magid_graph.exporters.items import FinishedItem
 from magid_graph.exporters.magi import write_magi
@@ -19,6 +20,7 @@ EXPORTERS: dict[str, Callable[[Iterable[FinishedItem], Path], Path]] = {
     "magi": write_magi,
     "imagefolder": write_imagefolder,
     "prompts": write_prompts,
+    "gallery": write_gallery,
 }
 """Each takes the finished items and the run directory, and returns the file that it wrote.
 
