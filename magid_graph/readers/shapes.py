@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from magid_graph.errors import BadItem
@@ -22,7 +21,7 @@ _SHAPES = "a list of turns, or an object with `turns` or `messages`"
 
 def given_id(value: Any) -> str | None:
     """The dialogue's own id as text; `None` where it has none. Raises `BadItem` on another type."""
-    found = value.get("id") if isinstance(value, Mapping) else None
+    found = value.get("id") if isinstance(value, dict) else None
     if found is None or found == "":
         return None
     if isinstance(found, bool) or not isinstance(found, (str, int)):
@@ -41,18 +40,18 @@ def turns_of(value: Any, *, max_chars: int) -> list[Turn]:
 
 def is_dialogue(value: Any) -> bool:
     """Whether the value is shaped like a whole dialogue, good or bad."""
-    return isinstance(value, list) or (isinstance(value, Mapping) and ("turns" in value or "messages" in value))
+    return isinstance(value, list) or (isinstance(value, dict) and ("turns" in value or "messages" in value))
 
 
 def is_turn(value: Any) -> bool:
     """Whether the value is shaped like a single turn."""
     return isinstance(value, str) or (
-        isinstance(value, Mapping) and not is_dialogue(value) and ("text" in value or "content" in value)
+        isinstance(value, dict) and not is_dialogue(value) and ("text" in value or "content" in value)
     )
 
 
 def _list_of_turns(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         name = "turns" if "turns" in value else "messages"
         if name not in value:
             raise BadItem(f"the object has neither `turns` nor `messages`; a dialogue is {_SHAPES}")
@@ -65,7 +64,7 @@ def _list_of_turns(value: Any) -> list[Any]:
 
 
 def _is_unsaid(entry: Any) -> bool:
-    if not isinstance(entry, Mapping) or "role" not in entry:
+    if not isinstance(entry, dict) or "role" not in entry:
         return False
     return entry["role"] in _UNSAID or (entry.get("content") is None and "text" not in entry and "tool_calls" in entry)
 
@@ -73,7 +72,7 @@ def _is_unsaid(entry: Any) -> bool:
 def _turn(entry: Any, at: int, max_chars: int) -> Turn:
     if isinstance(entry, str):
         return Turn(speaker=None, text=_text(entry, at, max_chars))
-    if not isinstance(entry, Mapping):
+    if not isinstance(entry, dict):
         raise BadItem(f"turn {at} is {_kind(entry)}; it must be a string or an object with `text`")
     text = entry.get("text", entry.get("content"))
     if isinstance(text, list):
@@ -84,13 +83,13 @@ def _turn(entry: Any, at: int, max_chars: int) -> Turn:
 
 
 def _parts(parts: list[Any], at: int) -> list[str]:
-    texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
     if not all(isinstance(text, str) for text in texts):
         raise BadItem(f"a text part of turn {at} is not a string")
     return [str(text) for text in texts]
 
 
-def _speaker(entry: Mapping[str, Any], at: int) -> str | None:
+def _speaker(entry: dict[str, Any], at: int) -> str | None:
     speaker = next((entry[name] for name in ("speaker", "name", "role") if entry.get(name) is not None), None)
     if speaker is None:
         return None

@@ -15,5 +15,7 @@ def normalise(text: str) -> str:
     The rest is kept as it was written, right-to-left marks included. There is no Unicode normalisation (NFC), because
     what goes in as text has to come out of the data set as the same text.
     """
+    if text.isprintable():
+        return text
     text = _LONE_SURROGATE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
     return _CONTROL.sub("", text)
