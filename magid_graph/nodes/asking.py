@@ -20,13 +20,15 @@ async def ask_until_readable(
     ctx: Context,
     node: str,
     messages: Sequence[Message],
-    parse: Callable[[str], T],
+    parse: Callable[[str, bool], T],
     *,
     seed: int,
     turn: int | None = None,
     grammar: str | None = None,
 ) -> T:
     """The parsed reply. A reply that cannot be read is asked again once, with the fault.
+
+    `parse` takes the reply and whether it is the last one that will be asked for; it raises `ReplyFault`.
 
     Raises:
         UnreadableReply: the second reply could not be read either.
@@ -37,7 +39,7 @@ async def ask_until_readable(
         warmth = ctx.settings.llm.temperature if n == 0 else max(0.5, ctx.settings.llm.temperature)
         reply = await ctx.ask(node, conversation, seed=seed + n, turn=turn, grammar=grammar, temperature=warmth)
         try:
-            return parse(reply.text)
+            return parse(reply.text, n == _ASKED - 1)
         except ReplyFault as fault:
             why = f"{fault} (the reply was cut at {reply.completion_tokens} tokens)" if reply.truncated else str(fault)
             again = prompts.render("again", fault=why)

@@ -10,7 +10,7 @@ from magid_graph import prompts
 from magid_graph.context import Context
 from magid_graph.models.grammars import feedback_grammar
 from magid_graph.nodes.asking import ask_until_readable
-from magid_graph.protocol import parse_feedback, render_dialogue
+from magid_graph.protocol import harmless, parse_feedback, render_dialogue
 from magid_graph.records import Attempt
 from magid_graph.seeds import seed_for
 from magid_graph.state import IllustrateState, Redescribed
@@ -28,14 +28,15 @@ async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redes
         "feedback/brief" if ctx.settings.scanner.strategy == "brief" else "feedback/full",
         dialogue=render_dialogue(context, shown),
         index=turn,
-        utterance=context[-1]["text"],
+        utterance=harmless(context[-1]["text"]),
         attempts="\n".join(await _tell_all(ctx, state["attempts"])),
     )
     description = await ask_until_readable(
         ctx,
         "feedback",
         messages,
-        lambda reply: parse_feedback(reply, turn=turn, earlier=earlier),
+        # A description that repeats an earlier one is refused once; the second time it is drawn with new seeds.
+        lambda reply, is_last: parse_feedback(reply, turn=turn, earlier=[] if is_last else earlier),
         seed=seed_for(ctx.settings.run.seed, state["key"], "feedback", turn, len(state["attempts"])),
         turn=turn,
         grammar=feedback_grammar(turn),

@@ -38,7 +38,7 @@ async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: r
         ctx,
         "scanner",
         messages,
-        lambda reply: parse_scan(
+        lambda reply, _: parse_scan(
             reply, turns=indices, max_images=limit, utterances={i: turns[i]["text"] for i in indices}
         ),
         seed=seed_for(ctx.settings.run.seed, key, "scanner", indices[0]),
