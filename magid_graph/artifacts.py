@@ -69,7 +69,7 @@ class Artifacts:
         from PIL import Image as pillow
 
         if not self.is_intact(file):
-            raise DamagedPicture(f"`{file['path']}` is missing or damaged; delete it and run `magid-graph retry`")
+            raise DamagedPicture(f"`{file['path']}` is missing or damaged; `magid-graph retry` draws it again")
         with pillow.open(self._run_dir / file["path"]) as image:
             return image.convert("RGB")
 

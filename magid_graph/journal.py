@@ -207,6 +207,12 @@ class Journal:
         )
         return changed.rowcount
 
+    def fail(self, position: int, reason: str, message: str) -> None:
+        """Make a finished item failed, because of what was found later; what was recorded about it stays."""
+        self._db.execute(
+            "UPDATE items SET state = 'failed', reason = ?, message = ? WHERE position = ?", (reason, message, position)
+        )
+
     def attempts(self, position: int) -> list[Attempt]:
         rows = self._db.execute("SELECT record FROM attempts WHERE position = ? ORDER BY turn, n", (position,))
         return [json.loads(text) for (text,) in rows]

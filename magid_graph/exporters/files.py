@@ -55,7 +55,7 @@ def check_picture(path: Path, sha256: str) -> None:
     except OSError as error:
         raise DamagedPicture(f"`{path}` cannot be read ({error.strerror}); it cannot be shipped") from error
     if not is_intact:
-        raise DamagedPicture(f"`{path}` is not the picture that was judged; delete it and run the same command again")
+        raise DamagedPicture(f"`{path}` is not the picture that was judged")
 
 
 def remove_others(folder: Path, kept: set[str]) -> None:
