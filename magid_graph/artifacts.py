@@ -6,12 +6,11 @@ import hashlib
 import io
 import os
 import tempfile
-import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from magid_graph.errors import DamagedPicture, StorageFailed
+from magid_graph.recent import Recent
 from magid_graph.records import ImageFile
 
 if TYPE_CHECKING:
@@ -27,26 +26,27 @@ class Artifacts:
     def __init__(self, run_dir: Path, image_format: Literal["png", "jpeg"] = "png") -> None:
         self._run_dir = run_dir
         self._format = image_format
-        self._recent: OrderedDict[str, Image] = OrderedDict()
-        self._lock = threading.Lock()
+        self._recent: Recent[str, Image] = Recent(_KEPT)
 
     def save(self, image: Image) -> ImageFile:
         """Write the picture and return its record; the same picture is written once."""
         data = self._encode(image)
         sha256 = hashlib.sha256(data).hexdigest()
         path = f"images/{sha256[:2]}/{sha256}.{self._format}"
-        if not (self._run_dir / path).exists():
+        file = ImageFile(sha256=sha256, path=path, width=image.width, height=image.height)
+        if not self.is_intact(file):
             write_atomically(self._run_dir / path, data)
-        self._keep(sha256, image)
-        return ImageFile(sha256=sha256, path=path, width=image.width, height=image.height)
+        # What a resumed run would read from the file, and judge, is not what was drawn when the format loses detail.
+        if self._format == "png":
+            self._recent.put(sha256, image)
+        return file
 
     def open(self, file: ImageFile) -> Image:
         """The picture, RGB. Raises `DamagedPicture` where the file is missing or not what was written."""
-        with self._lock:
-            if (image := self._recent.get(file["sha256"])) is not None:
-                return image
-        image = self._decode(file)
-        self._keep(file["sha256"], image)
+        image = self._recent.get(file["sha256"])
+        if image is None:
+            image = self._decode(file)
+            self._recent.put(file["sha256"], image)
         return image
 
     def is_intact(self, file: ImageFile) -> bool:
@@ -72,12 +72,6 @@ class Artifacts:
             raise DamagedPicture(f"`{file['path']}` is missing or damaged; `magid-graph retry` draws it again")
         with pillow.open(self._run_dir / file["path"]) as image:
             return image.convert("RGB")
-
-    def _keep(self, sha256: str, image: Image) -> None:
-        with self._lock:
-            self._recent[sha256] = image
-            while len(self._recent) > _KEPT:
-                self._recent.popitem(last=False)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
