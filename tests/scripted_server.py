@@ -65,7 +65,8 @@ class ScriptedServer:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with script._lock:
                     answer = script._answers[min(len(script.requests), len(script._answers) - 1)]
-                    script.requests.append(Request(body, {k.lower(): v for k, v in self.headers.items()}, time.monotonic()))
+                    headers = {name.lower(): value for name, value in self.headers.items()}
+                    script.requests.append(Request(body, headers, time.monotonic()))
                 try:
                     answer(self, body)
                 except OSError:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from magid_graph.errors import ModelUnavailable, RunStopped, ServerFailed, ServerUnreachable
 from magid_graph.models import Reply
 from magid_graph.models.chat import OpenAIChat
-from magid_graph.models.llama_server import LlamaServer
 from tests.scripted_server import (
     Answer,
     ScriptedServer,

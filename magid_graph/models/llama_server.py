@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from magid_graph.errors import MissingExtra, ModelUnavailable
+from magid_graph.errors import ModelUnavailable
 
 
 class LlamaServer:
@@ -21,10 +21,7 @@ class LlamaServer:
         Raises `ModelUnavailable` for a file that is missing, damaged, or not known to this llama.cpp.
         """
         _check_is_gguf(gguf)
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise MissingExtra(f"A GGUF model (`{gguf}`)", "gguf") from error
+        import xllamacpp
 
         self.api_key = secrets.token_urlsafe(24)
         self._server: Any = None
@@ -36,6 +33,8 @@ class LlamaServer:
             raise ModelUnavailable(
                 f"llama.cpp cannot load `{gguf}`: the file is damaged, or needs a newer `xllamacpp`, or more memory"
             ) from error
+        # Answered by the server's main loop. Stopping a server whose loop has not begun yet would wait for ever.
+        self._server.handle_metrics()
         self.base_url = f"{self._server.listening_address}/v1"
 
     def close(self) -> None:
@@ -67,6 +66,7 @@ def _settings(gguf: Path, api_key: str, *, context_tokens: int, parallel: int, t
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     params.verbosity = 0
+    params.endpoint_metrics = True
     params.ui = False
     params.endpoint_slots = False
     # Each slot keeps its last prompt, so that the instructions before a dialogue are read once. The second cache, in

@@ -1,0 +1,119 @@
+"""llama.cpp in this process, with a real (if tiny) model, through the chat client that runs use."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from magid_graph.errors import ModelUnavailable, ServerFailed
+from magid_graph.models.chat import OpenAIChat
+from magid_graph.models.grammars import scanner_grammar
+from magid_graph.models.llama_server import LlamaServer
+from tests.tiny_gguf import write_tiny_gguf
+
+QUESTION = [{"role": "user", "content": "Say hello."}]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path) -> Iterator[LlamaServer]:
+    server = LlamaServer(tiny, context_tokens=1024, parallel=2, threads=1)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def chat(server: LlamaServer) -> OpenAIChat:
+    return OpenAIChat(
+        "tiny", base_url=server.base_url, api_key=server.api_key, constrain="grammar", max_in_flight=2, max_retries=0
+    )
+
+
+async def test_a_grammar_makes_every_reply_follow_the_protocol(chat: OpenAIChat) -> None:
+    for seed in range(3):
+        reply = await chat.reply(
+            QUESTION, temperature=1.0, max_tokens=700, seed=seed, grammar=scanner_grammar([0, 1, 2], 2)
+        )
+        assert not reply.truncated
+        assert re.match(r"<reason>.*</reason>\n<result>\n(none|Utterance: [012]: )", reply.text)
+    await chat.aclose()
+
+
+async def test_the_same_seed_gives_the_same_reply_and_another_one_another(chat: OpenAIChat) -> None:
+    async def text(seed: int) -> str:
+        grammar = "root ::= [a-z]{20}"
+        return (await chat.reply(QUESTION, temperature=1.0, max_tokens=40, seed=seed, grammar=grammar)).text
+
+    assert await text(1) == await text(1) != await text(2)
+    await chat.aclose()
+
+
+async def test_more_calls_than_slots_are_all_answered(chat: OpenAIChat) -> None:
+    asked = [
+        chat.reply([{"role": "user", "content": f"Say {n}."}], temperature=0, max_tokens=5, grammar=f'root ::= "{n}"')
+        for n in range(8)
+    ]
+    replies = await asyncio.gather(*asked)
+    assert [reply.text for reply in replies] == [str(n) for n in range(8)]
+    assert all(reply.prompt_tokens > 0 for reply in replies)
+    await chat.aclose()
+
+
+async def test_a_reply_that_runs_out_of_tokens_says_so(chat: OpenAIChat) -> None:
+    reply = await chat.reply(QUESTION, temperature=0, max_tokens=4, grammar="root ::= [a-z]{50}")
+    assert (reply.completion_tokens, reply.truncated) == (4, True)
+    await chat.aclose()
+
+
+async def test_a_prompt_that_is_too_long_fails_alone(chat: OpenAIChat) -> None:
+    with pytest.raises(ServerFailed, match="longer than the context of `tiny`"):
+        await chat.reply([{"role": "user", "content": "x" * 2000}], temperature=0, max_tokens=5)
+    assert (await chat.reply(QUESTION, temperature=0, max_tokens=5, grammar='root ::= "ok"')).text == "ok"
+    await chat.aclose()
+
+
+async def test_strangers_on_this_machine_are_refused(server: LlamaServer) -> None:
+    stranger = OpenAIChat("tiny", base_url=server.base_url, max_retries=0)
+    with pytest.raises(ModelUnavailable, match="refuses us"):
+        await stranger.reply(QUESTION, temperature=0, max_tokens=5)
+    await stranger.aclose()
+
+
+def test_a_closed_server_no_longer_listens_and_has_said_nothing(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    server = LlamaServer(tiny, context_tokens=256, parallel=1, threads=1)
+    address = (urlsplit(server.base_url).hostname, urlsplit(server.base_url).port)
+    assert address[0] == "127.0.0.1"
+    server.close()
+    server.close()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(address, timeout=1):
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_that_is_missing_or_no_model_is_named(tiny: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"\x89PNG and so on")
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(tiny.read_bytes()[:50_000])
+    empty = tmp_path / "empty.gguf"
+    empty.touch()
+    for path, words in [
+        (tmp_path / "none.gguf", "cannot be read: No such file"),
+        (tmp_path, "cannot be read: Is a directory"),
+        (other, "is not a GGUF file"),
+        (empty, "is not a GGUF file"),
+        (cut, "llama.cpp cannot load .*: the file is damaged"),
+    ]:
+        with pytest.raises(ModelUnavailable, match=words) as caught:
+            LlamaServer(path, context_tokens=256, parallel=1, threads=1)
+        assert str(path) in str(caught.value)
