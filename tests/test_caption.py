@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 from PIL import Image
-from tiny_models import TinyModels
 
 from magid_graph.errors import ModelUnavailable
 from magid_graph.models.caption import TransformersCaptioner
+from tests import tiny_models
+from tests.tiny_models import TinyModels
 
 BOTH = pytest.mark.parametrize("build", [tiny_models.image_to_text, tiny_models.vision_chat])
 

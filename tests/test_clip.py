@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 from PIL import Image
 
 from magid_graph.errors import ItemError, ModelUnavailable
 from magid_graph.models.clip import OpenClipEmbedder
+from tests import tiny_models
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def test_a_vector_that_is_not_a_number_is_an_error(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "advice"),
     [
-        ("ViT-B-32/openai", "hf download"),
-        ("hf-hub:nobody/no-such-clip", "hf download"),
+        ("ViT-B-32/openai", "hf download timm/vit_base_patch32_clip_224.openai`"),
+        ("hf-hub:nobody/no-such-clip", "hf download nobody/no-such-clip`"),
         ("ViT-B-32/no-such-tag", "architecture/pretrained"),
         ("no-such-model", "architecture/pretrained"),
         ("local-dir:/no/such/folder", "no model folder"),

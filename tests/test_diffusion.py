@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 import torch
 from PIL import Image, ImageDraw
-from tiny_models import TinyModels
 
 from magid_graph.errors import ModelUnavailable, OutOfMemory, SettingsError
 from magid_graph.models.device import memory_guard
 from magid_graph.models.diffusion import DiffusersTextToImage, blank, scaled_up, styled
+from tests import tiny_models
+from tests.tiny_models import TinyModels
 
 PROMPTS = ["a dog on the beach", "a red boat", "a small cat in the forest", "a large blue boat"]
 SEEDS = [11, 12, 13, 2**63 - 1]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 from PIL import Image, ImageDraw
 
 from magid_graph.errors import ModelUnavailable
 from magid_graph.models.safety import HFImageClassifier, OpenNsfw, read_terms, unsafe_term
+from tests import tiny_models
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,10 @@ def _tagged(model: str) -> tuple[str, dict[str, Any], str]:
             f"open_clip has no model `{model}`: write `architecture/pretrained`, e.g. `ViT-B-32/openai`, "
             f"`hf-hub:owner/name` or `local-dir:folder`"
         )
-    if not str(download_pretrained(config)).endswith(".safetensors"):
+    # The hub knows the weights by another name, which is the one to download.
+    with opening(str(config.get("hf_hub") or model).rstrip("/")):
+        weights_path = str(download_pretrained(config))
+    if not weights_path.endswith(".safetensors"):
         raise ModelUnavailable(f"the weights of `{model}` are a pickle, which is not opened: choose another tag")
     # OpenAI's weights were trained with QuickGELU, which the plain architecture names do not switch on; open_clip only
     # warns, and the cosines come out wrong.
@@ -140,7 +143,9 @@ def _require_hub_weights(repository: str) -> None:
     """Fail here where open_clip would only log that there are no weights, and go on with random ones."""
     from open_clip.pretrained import download_pretrained_from_hf
 
-    if not str(download_pretrained_from_hf(repository)).endswith(".safetensors"):
+    with opening(repository):
+        weights_path = str(download_pretrained_from_hf(repository))
+    if not weights_path.endswith(".safetensors"):
         raise ModelUnavailable(
             f"the weights of `hf-hub:{repository}` are a pickle, which is not opened: choose another model"
         )

@@ -121,6 +121,7 @@ class HFImageClassifier:
         return _finite([float(score) for score in scores], self.model_id)
 
 
+@lru_cache(maxsize=8)
 def read_terms(path: Path = TERMS_PATH) -> tuple[str, ...]:
     """The terms of a list: one per line, `#` begins a comment.
 
