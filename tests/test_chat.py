@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from langchain_core.tracers.langchain import wait_for_all_tracers
 
 from magid_graph.errors import ModelUnavailable, RunStopped, ServerFailed, ServerUnreachable
 from magid_graph.models import Reply
@@ -293,5 +294,5 @@ async def test_nothing_is_traced_to_a_vendor_whatever_the_environment_says(monke
         monkeypatch.setenv("LANGSMITH_API_KEY", "key")
         monkeypatch.setenv("LANGSMITH_ENDPOINT", vendor.url)
         await ask(server.url)
-        await asyncio.sleep(0.5)
+        await asyncio.to_thread(wait_for_all_tracers)
         assert vendor.connections == 0

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -98,6 +101,39 @@ def test_a_closed_server_no_longer_listens_and_has_said_nothing(tiny: Path, capf
     with pytest.raises(ConnectionRefusedError), socket.create_connection(address, timeout=1):
         pass
     assert capfd.readouterr() == ("", "")
+
+
+async def test_a_cancelled_call_does_not_keep_the_server_from_closing(tiny: Path) -> None:
+    server = LlamaServer(tiny, context_tokens=4096, parallel=1, threads=1)
+    chat = OpenAIChat("tiny", base_url=server.base_url, api_key=server.api_key, constrain="grammar")
+    endless = chat.reply(QUESTION, temperature=0, max_tokens=4000, grammar="root ::= [a-z] root")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(endless, 0.3)
+    await chat.aclose()
+    started = time.monotonic()
+    server.close()
+    assert time.monotonic() - started < 3
+
+
+def test_a_process_with_a_call_in_flight_can_end(tiny: Path) -> None:
+    # In a process of its own: what it guards against would hang this one, beyond the reach of Ctrl-C.
+    ended = subprocess.run([sys.executable, "-c", _HASTY, str(tiny)], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "closed\n", "")
+
+
+_HASTY = """
+import http.client, json, sys, time
+from pathlib import Path
+from magid_graph.models.llama_server import LlamaServer
+
+server = LlamaServer(Path(sys.argv[1]), context_tokens=4096, parallel=1, threads=1)
+client = http.client.HTTPConnection(server.base_url.split("/")[2])
+question = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 10**6, "grammar": "root ::= [a-z] root"}
+client.request("POST", "/v1/chat/completions", json.dumps(question), {"Authorization": f"Bearer {server.api_key}"})
+time.sleep(0.3)
+server.close()
+print("closed")
+"""
 
 
 def test_a_file_that_is_missing_or_no_model_is_named(tiny: Path, tmp_path: Path) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+import socket
+import stat
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from magid_graph.errors import ModelUnavailable
 
@@ -38,9 +43,28 @@ class LlamaServer:
         self.base_url = f"{self._server.listening_address}/v1"
 
     def close(self) -> None:
-        """Stop serving and free the memory."""
-        # The server's destructor stops its threads; there is no other way to ask for it.
-        self._server = None
+        """Stop serving and free the memory; a call in flight is cut off."""
+        server, self._server = self._server, None
+        if server is not None:
+            # The destructor is the only way to stop it. It waits for calls in flight while it holds the interpreter's
+            # lock: a client that is still connected could never end its call, and no Ctrl-C would help.
+            _hang_up(urlsplit(server.listening_address).port or 0)
+            del server
+
+
+def _hang_up(port: int) -> None:
+    """Shut this process's own ends of all connections to a port of its own."""
+    for descriptor in range(3, 4096):
+        try:
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            end = socket.socket(fileno=descriptor)
+        except OSError:
+            continue
+        with contextlib.suppress(OSError):  # it only listens, or has no port at all
+            if end.family == socket.AF_INET and end.getsockname()[1] == port and end.getpeername():
+                end.shutdown(socket.SHUT_RDWR)
+        end.detach()
 
 
 def _check_is_gguf(path: Path) -> None:
