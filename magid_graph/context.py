@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from magid_graph.artifacts import Artifacts
 from magid_graph.config import Settings, fingerprint
@@ -26,6 +26,7 @@ from magid_graph.models import (
 )
 from magid_graph.models.batcher import Batcher
 from magid_graph.models.diffusion import blank
+from magid_graph.recent import Recent
 from magid_graph.records import ImageFile, Span
 
 if TYPE_CHECKING:
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
 
     Vector = np.ndarray[Any, np.dtype[np.float32]]
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 _MAX_WAITING = 4096
 _SAVERS = 4
+_KEPT_VECTORS = 2048
+"""Embeddings kept for the next check or attempt that wants them: some 6 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +84,13 @@ class Desk:
         )
         # Encoding lets go of the interpreter's lock, and a sync to disk waits: both gain from threads.
         self._savers = ThreadPoolExecutor(_SAVERS, "artifacts")
-        self._image_vectors: dict[str, Batcher[ImageFile, Vector]] = {
+        self._embed: dict[str, Batcher[ImageFile | str, Vector]] = {
             embedder.model_id: Batcher(
-                partial(self._embed_images, embedder), name="image_embedding", max_batch=size, max_waiting=_MAX_WAITING
+                partial(self._embed_mixed, embedder), name="embedding", max_batch=size, max_waiting=_MAX_WAITING
             )
             for embedder in (models.clip, models.aesthetic_clip)
         }
-        self._text_vectors: Batcher[str, Vector] = Batcher(
-            self._embed_texts, name="text_embedding", max_batch=size, max_waiting=_MAX_WAITING
-        )
+        self._vectors: Recent[tuple[str, str], Vector] = Recent(_KEPT_VECTORS)
         self._nsfw: Batcher[ImageFile, float] = Batcher(
             self._classify, name="safety", max_batch=size, max_waiting=_MAX_WAITING
         )
@@ -97,8 +101,7 @@ class Desk:
     async def aclose(self) -> None:
         batchers: tuple[Batcher[Any, Any], ...] = (
             self._draw,
-            *self._image_vectors.values(),
-            self._text_vectors,
+            *self._embed.values(),
             self._nsfw,
         )
         for batcher in (*batchers, self._captions):
@@ -148,16 +151,23 @@ class Desk:
         known = self._journal.recall(call)
         if known is not None:
             kept: ImageFile = known["image"]
-            if self.artifacts.is_intact(kept):
+            if await self._beside(self.artifacts.is_intact, kept):
                 self.tally.from_cache += 1
                 return kept
         image = await self._draw.submit((prompt, seed), retry=retry)
         self.tally.drawn += 1
-        if blank(image):
+        file = await self._beside(self._save, image)
+        if file is None:
             raise BlankPicture(f"`{self.models.text_to_image.model_id}` drew a blank picture for `{prompt}`")
-        file = await asyncio.get_running_loop().run_in_executor(self._savers, self.artifacts.save, image)
         self._journal.remember(call, "picture", {"prompt": prompt, "seed": seed, "image": file})
         return file
+
+    def _save(self, image: Image) -> ImageFile | None:
+        return None if blank(image) else self.artifacts.save(image)
+
+    async def _beside(self, work: Callable[[T], R], on: T) -> R:
+        """Do what reads or writes files beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._savers, work, on)
 
     def _recipe(self) -> dict[str, object]:
         """Everything besides prompt and seed that a picture depends on."""
@@ -175,10 +185,19 @@ class Desk:
     # -- judging
 
     async def image_vector(self, file: ImageFile, embedder: Embedder) -> Vector:
-        return await self._image_vectors[embedder.model_id].submit(file)
+        """The picture's embedding; all checks that read it share one."""
+        return await self._vector(embedder, file["sha256"], file)
 
     async def text_vector(self, text: str) -> Vector:
-        return await self._text_vectors.submit(text)
+        """The text's embedding by the model that matches pictures to it."""
+        return await self._vector(self.models.clip, f"text {text}", text)
+
+    async def _vector(self, embedder: Embedder, name: str, call: ImageFile | str) -> Vector:
+        known = self._vectors.get((embedder.model_id, name))
+        if known is None:
+            known = await self._embed[embedder.model_id].submit(call)
+            self._vectors.put((embedder.model_id, name), known)
+        return known
 
     async def nsfw(self, file: ImageFile) -> float:
         return await self._nsfw.submit(file)
@@ -186,11 +205,13 @@ class Desk:
     async def caption(self, file: ImageFile, seed: int) -> str:
         return await self._captions.submit((file, seed))
 
-    def _embed_images(self, embedder: Embedder, files: list[ImageFile]) -> list[Vector]:
-        return list(embedder.embed_images(self._opened(files)))
-
-    def _embed_texts(self, texts: list[str]) -> list[Vector]:
-        return list(self.models.clip.embed_texts(texts))
+    def _embed_mixed(self, embedder: Embedder, calls: list[ImageFile | str]) -> list[Vector]:
+        """Pictures and texts of one batch, each kind in one call to the model, in the order asked."""
+        texts = [call for call in calls if isinstance(call, str)]
+        files = [call for call in calls if not isinstance(call, str)]
+        of_texts = iter(embedder.embed_texts(texts) if texts else ())
+        of_images = iter(embedder.embed_images(self._opened(files)) if files else ())
+        return [next(of_texts if isinstance(call, str) else of_images) for call in calls]
 
     def _opened(self, files: Sequence[ImageFile]) -> list[Image]:
         return [self.artifacts.open(file) for file in files]

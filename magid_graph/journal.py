@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 STATES: tuple[ItemState, ...] = ("pending", "accepted", "rejected", "failed")
 
+_GATHERING_S = 0.002
+"""Writes that come this close together share a transaction, and wake the writing thread once."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
     position INTEGER PRIMARY KEY,
@@ -115,6 +118,7 @@ class Journal:
     _db: sqlite3.Connection = field(init=False)
     _writes: queue.SimpleQueue[_Write | None] = field(init=False, default_factory=queue.SimpleQueue)
     _thread: threading.Thread | None = field(init=False, default=None)
+    _has_calls: bool = field(init=False, default=True)
     _fault: StorageFailed | None = field(init=False, default=None)
     """Why a write failed; no further one is taken."""
 
@@ -161,6 +165,8 @@ class Journal:
 
     def pending(self, limit: int | None = None) -> Iterator[Dialogue]:
         """Unfinished dialogues in the input's order, read in pages so that memory stays bounded."""
+        # Seeds depend on the item: no two calls of a run are the same, and one that begins with none has none to find.
+        self._has_calls = self._db.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is not None
         after, left = -1, limit if limit is not None else -1
         while left != 0:
             page = 256 if left < 0 else min(256, left)
@@ -233,13 +239,15 @@ class Journal:
     # -- the call cache
 
     def recall(self, call: str) -> dict[str, Any] | None:
-        """What the call with this hash returned, if it was ever finished."""
+        """What the call with this hash returned, if it was finished before this run of the pending items began."""
+        if not self._has_calls:
+            return None
         row = self._db.execute("SELECT value FROM calls WHERE hash = ?", (call,)).fetchone()
         return json.loads(row[0]) if row else None
 
     def remember(self, call: str, kind: str, value: dict[str, Any]) -> None:
         """Keep what a call returned. Written at once, in turn, by the journal's thread; nobody needs to wait for it:
-        a kill can lose it only within the millisecond in which it could also have come before the call ended.
+        a kill can lose it only within the few milliseconds in which it could also have come before the call ended.
         """
         row = (call, kind, _json(value))
         self._put(_Write(lambda db: db.execute("INSERT OR REPLACE INTO calls VALUES (?,?,?)", row), None, None))
@@ -269,6 +277,7 @@ class Journal:
         stopped = False
         while not stopped:
             waiting = [self._writes.get()]
+            time.sleep(_GATHERING_S)
             while not self._writes.empty():
                 waiting.append(self._writes.get())
             stopped = None in waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -100,9 +101,11 @@ async def _measure_safety(ctx: Context, state: IllustrateState, image: ImageFile
 
 
 async def _measure_match(ctx: Context, state: IllustrateState, image: ImageFile) -> Measured:
-    picture = await ctx.desk.image_vector(image, ctx.desk.models.clip)
-    utterance = await ctx.desk.text_vector(state["context"][-1]["text"])
-    description = await ctx.desk.text_vector(state["description"])
+    picture, utterance, description = await asyncio.gather(
+        ctx.desk.image_vector(image, ctx.desk.models.clip),
+        ctx.desk.text_vector(state["context"][-1]["text"]),
+        ctx.desk.text_vector(state["description"]),
+    )
     cosines = {
         "clip_utterance": round(float(picture @ utterance), 6),
         "clip_description": round(float(picture @ description), 6),
