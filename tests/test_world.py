@@ -9,10 +9,23 @@ from random import Random
 
 import pytest
 
-from training.pocket.world import COLOURABLE, IMAGE_SIZE, OBJECTS, PLAUSIBLE, SETTINGS, Placed, Scene, caption, render, sample_scene
+from training.pocket.world import (
+    COLOURABLE,
+    IMAGE_SIZE,
+    OBJECTS,
+    PLAUSIBLE,
+    SETTINGS,
+    Placed,
+    Scene,
+    caption,
+    render,
+    sample_scene,
+)
 
 FONT_PATH = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
-needs_font = pytest.mark.skipif(not FONT_PATH.exists(), reason="pictures of the world need the package fonts-noto-color-emoji")
+needs_font = pytest.mark.skipif(
+    not FONT_PATH.exists(), reason="pictures of the world need the package fonts-noto-color-emoji"
+)
 
 
 def test_the_world_knows_enough() -> None:
@@ -60,7 +73,10 @@ def test_a_caption_names_every_object_and_the_place(split: str) -> None:
         for placed in scene.objects:
             assert any(word in text for word in words_for(placed)), (scene, text)
         place = SETTINGS[scene.setting]
-        assert scene.setting == "plain" or any(phrase in text for phrase in (*place.phrases, *place.alone)), (scene, text)
+        assert scene.setting == "plain" or any(phrase in text for phrase in (*place.phrases, *place.alone)), (
+            scene,
+            text,
+        )
 
 
 def test_held_out_captions_use_other_frames() -> None:

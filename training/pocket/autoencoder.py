@@ -1,11 +1,14 @@
 """Makes the autoencoder: 128×128 pixels to 8×8 latents of 32 channels and back.
 
-    python -m training.pocket.autoencoder latents DATA --state DIR               DIR/axes.pt and DIR/latents.npy, float16 [N, 32, 8, 8]
-    python -m training.pocket.autoencoder train DATA --state DIR --minutes 60    DIR/vae, a diffusers AutoencoderKL
+    python -m training.pocket.autoencoder latents DATA --state DIR
+        DIR/axes.pt and DIR/latents.npy, float16 [N, 32, 8, 8]
+    python -m training.pocket.autoencoder train DATA --state DIR --minutes 60
+        DIR/vae, a diffusers AutoencoderKL
 
-The latents are not learnt: they are the main axes (PCA) of the world's 16×16 patches, which already draw every object recognisably when
-read back linearly. So the diffuser can start at once, and the decoder, which is taught to draw sharply from them, trains beside it. The
-encoder learns to find the same latents. State is saved as it goes; a script started again goes on.
+The latents are not learnt: they are the main axes (PCA) of the world's 16×16 patches, which already draw every
+object recognisably when read back linearly. So the diffuser can start at once, and the decoder, which is taught to
+draw sharply from them, trains beside it. The encoder learns to find the same latents. State is saved as it goes; a
+script started again goes on.
 """
 
 from __future__ import annotations
@@ -61,8 +64,9 @@ def patches_of(pixels: np.ndarray) -> Tensor:
 def fit_axes(pixels: np.ndarray, samples: int = 3000) -> dict[str, Tensor]:
     """Mean patch [768] and the map to latents [768, 32].
 
-    Each axis is divided by the root of its deviation, not by all of it: the coarse axes stay louder than the fine ones, so that a
-    diffuser settles them first, but not so much louder that it neglects the fine ones. The whole has deviation 1.
+    Each axis is divided by the root of its deviation, not by all of it: the coarse axes stay louder than the fine
+    ones, so that a diffuser settles them first, but not so much louder that it neglects the fine ones. The whole
+    has deviation 1.
     """
     patches = patches_of(pixels[:samples]).flatten(0, 1)
     mean = patches.mean(0)
@@ -110,7 +114,9 @@ class Crops:
     def _one(self, row: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         room = CELLS - cells
         # Objects stand in the lower half; one window in four looks elsewhere.
-        top = int(self.rng.integers(max(0, room - 1), room + 1) if self.rng.random() < 0.75 else self.rng.integers(room + 1))
+        top = int(
+            self.rng.integers(max(0, room - 1), room + 1) if self.rng.random() < 0.75 else self.rng.integers(room + 1)
+        )
         left = int(self.rng.integers(room + 1))
         scene: Scene = self.scenes[row]
         rows, columns = slice(top * PATCH, (top + cells) * PATCH), slice(left * PATCH, (left + cells) * PATCH)
@@ -128,7 +134,10 @@ def loss_of(drawn: Tensor, wanted: Tensor, objects: Tensor) -> Tensor:
 
 
 def train(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch: int) -> None:
-    """Teach the decoder to draw, and in every fourth batch the encoder to find the latents. Crops at first, whole pictures at the end."""
+    """Teach the decoder to draw, and in every fourth batch the encoder to find the latents.
+
+    Crops at first, whole pictures at the end.
+    """
     where, path = device(), state_dir / "autoencoder.pt"
     model = build().to(where).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=peak, betas=(0.9, 0.99))
@@ -144,7 +153,9 @@ def train(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(peak, step, clock.fraction)
         whole = clock.fraction > 0.8 or step % 10 == 0
-        latents, wanted, objects = (part.to(where) for part in crops.batch(batch // 2 if whole else batch, CELLS if whole else CROP_CELLS))
+        latents, wanted, objects = (
+            part.to(where) for part in crops.batch(batch // 2 if whole else batch, CELLS if whole else CROP_CELLS)
+        )
         with torch.autocast(where.type, torch.bfloat16):
             loss = loss_of(model.decode(latents + NOISE * torch.randn_like(latents)).sample.float(), wanted, objects)
             if step % 4 == 0:
@@ -160,7 +171,10 @@ def train(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch
             running = 0.0
         if clock.spent_s - saved_s > SAVE_EVERY_S or clock.is_over:
             saved_s = clock.spent_s
-            save_state({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent_s": saved_s}, path)
+            save_state(
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent_s": saved_s},
+                path,
+            )
             save_folder(model, state_dir)
 
 

@@ -7,13 +7,26 @@ from random import Random
 from training.pocket.world import OBJECTS, SETTINGS, Placed, Scene, Split
 
 MASS = frozenset(
-    "bread, toast, homemade bread, corn, sweetcorn, corn on the cob, cheese, cheddar, sushi, ramen, noodle soup, spaghetti, pasta, soup, "
-    "coffee, hot chocolate, chocolate, popcorn, beer, red wine, wine, ice cream, gelato, soft serve, luggage, broccoli, cattle, lettuce, "
-    "citrus, santa, santa claus, father christmas".split(", ")
+    (  # noqa: SIM905
+        "beer, bread, broccoli, cattle, cheddar, cheese, chocolate, citrus, coffee, corn, corn on the cob, "
+        "father christmas, gelato, homemade bread, hot chocolate, ice cream, lettuce, luggage, noodle soup, "
+        "pasta, popcorn, ramen, red wine, santa, santa claus, soft serve, soup, spaghetti, sushi, sweetcorn, "
+        "toast, wine"
+    ).split(", ")
 )
 """Words that need no article."""
 VERBS: dict[str, tuple[str, ...]] = {
-    "animal": ("sitting", "standing", "resting", "playing", "walking around", "relaxing", "looking at the camera", "lying down", "waiting"),
+    "animal": (
+        "sitting",
+        "standing",
+        "resting",
+        "playing",
+        "walking around",
+        "relaxing",
+        "looking at the camera",
+        "lying down",
+        "waiting",
+    ),
     "wild": ("standing", "resting", "walking", "roaming", "looking around", "sitting quietly", "wandering"),
     "bird": ("perched", "standing", "resting", "singing", "sitting", "looking around"),
     "marine": ("swimming", "resting", "moving along", "splashing", "floating"),
@@ -28,13 +41,18 @@ VERBS: dict[str, tuple[str, ...]] = {
 THINGS = ("lying", "placed", "resting", "left", "sitting", "", "", "on display")
 ADJECTIVES: dict[Split, tuple[str, ...]] = {
     "train": tuple(
-        "cute lovely beautiful pretty nice charming shiny old new friendly happy colorful bright gorgeous sweet fancy simple classic "
-        "delightful wonderful perfect curious proud calm cheerful playful fresh clean favorite special amazing vintage "
-        "modern funny magnificent graceful sleepy homemade delicious famous majestic young elegant cozy fluffy brand-new".split()
+        (  # noqa: SIM905
+            "cute lovely beautiful pretty nice charming shiny old new friendly happy colorful bright gorgeous "
+            "sweet fancy simple classic delightful wonderful perfect curious proud calm cheerful playful fresh "
+            "clean favorite special amazing vintage modern funny magnificent graceful sleepy homemade delicious "
+            "famous majestic young elegant cozy fluffy brand-new"
+        ).split()
     ),
     "heldout": tuple(
-        "adorable stunning handsome fantastic splendid quirky peaceful glossy rustic humble sturdy radiant jolly mysterious ancient "
-        "dazzling gentle impressive tidy striking lonely weathered".split()
+        (  # noqa: SIM905
+            "adorable stunning handsome fantastic splendid quirky peaceful glossy rustic humble sturdy radiant "
+            "jolly mysterious ancient dazzling gentle impressive tidy striking lonely weathered"
+        ).split()
     ),
 }
 OWNERS: dict[Split, tuple[str, ...]] = {
@@ -43,32 +61,47 @@ OWNERS: dict[Split, tuple[str, ...]] = {
 }
 OPENINGS: dict[Split, tuple[str, ...]] = {
     "train": (
-        "", "", "", "", "a photo of ", "a picture of ", "an image of ", "a photograph of ", "a cozy photo of ", "a drawing of ",
-        "an illustration of ", "a storybook picture of ", "a snapshot of ", "a bright picture of ", "there is ", "this is ", "here is ",
-        "a view of ", "the image shows ", "the picture shows ", "a detailed photo of ", "a painting of ", "look at ", "a scene with ",
-        "a colorful illustration of ", "a realistic photo of ", "a high quality image of ", "in the picture there is ", "a shot of ",
+        "", "", "", "", "a photo of ", "a picture of ", "an image of ", "a photograph of ", "a cozy photo of ",
+        "a drawing of ", "an illustration of ", "a storybook picture of ", "a snapshot of ", "a bright picture of ",
+        "there is ", "this is ", "here is ", "a view of ", "the image shows ", "the picture shows ",
+        "a detailed photo of ", "a painting of ", "look at ", "a scene with ", "a colorful illustration of ",
+        "a realistic photo of ", "a high quality image of ", "in the picture there is ", "a shot of ",
         "the photo shows ", "a wide shot of ", "a candid photo of ", "a sunny photo of ", "a warm picture of ",
     ),
     "heldout": (
-        "", "a cheerful snapshot of ", "we can see ", "an artistic rendering of ", "a portrait of ", "pictured here is ", "a postcard of ",
-        "a professional photograph of ", "this image depicts ", "a dreamy image of ", "a children's book illustration of ", "imagine ",
+        "", "a cheerful snapshot of ", "we can see ", "an artistic rendering of ", "a portrait of ",
+        "pictured here is ", "a postcard of ", "a professional photograph of ", "this image depicts ",
+        "a dreamy image of ", "a children's book illustration of ", "imagine ",
     ),
 }  # fmt: skip
 ENDINGS: dict[Split, tuple[str, ...]] = {
     "train": (
-        "", "", "", "", "", "", ", photographic style", ", storybook style", " on a sunny day", ", in bright colors", ", with soft light",
-        " in warm light", ", highly detailed", ", looking cheerful", ". The mood is calm and happy.", ". The colors are bright.",
-        ", in the afternoon", " with a nice background", ". It looks very inviting.", ", natural light", ", vivid and clear", ", 4k",
-        ". The scene is peaceful.", ", with fine details", ", just as we saw it", " this morning", ", shot from the front", " today",
+        "", "", "", "", "", "", ", photographic style", ", storybook style", " on a sunny day", ", in bright colors",
+        ", with soft light", " in warm light", ", highly detailed", ", looking cheerful",
+        ". The mood is calm and happy.", ". The colors are bright.", ", in the afternoon", " with a nice background",
+        ". It looks very inviting.", ", natural light", ", vivid and clear", ", 4k", ". The scene is peaceful.",
+        ", with fine details", ", just as we saw it", " this morning", ", shot from the front", " today",
         ". Everything looks neat and clear.", ", sharp focus", " on our holiday", ", digital art",
     ),
     "heldout": (
-        "", "", ", photographic style", ", rendered in lively colors", ". A gentle glow fills the picture.", ", during our vacation",
-        ", captured with a good lens", ". The atmosphere is joyful.", ", cinematic lighting", " last weekend", ", minimal composition",
+        "", "", ", photographic style", ", rendered in lively colors", ". A gentle glow fills the picture.",
+        ", during our vacation", ", captured with a good lens", ". The atmosphere is joyful.", ", cinematic lighting",
+        " last weekend", ", minimal composition",
     ),
 }  # fmt: skip
 TOGETHER: dict[Split, tuple[str, ...]] = {
-    "train": (" and ", " and ", " next to ", " beside ", " with ", " together with ", ", ", " close to ", " to the left of ", " near "),
+    "train": (
+        " and ",
+        " and ",
+        " next to ",
+        " beside ",
+        " with ",
+        " together with ",
+        ", ",
+        " close to ",
+        " to the left of ",
+        " near ",
+    ),
     "heldout": (" alongside ", " and ", " accompanied by ", " right by ", " plus "),
 }
 COUNTS: dict[int, tuple[str, ...]] = {
@@ -77,7 +110,13 @@ COUNTS: dict[int, tuple[str, ...]] = {
     4: ("four", "four", "4", "a group of four", "several"),
 }
 CLOSE: dict[Split, tuple[str, ...]] = {
-    "train": ("a close-up of ", "a closeup photo of ", "a macro shot of ", "a close up picture of ", "a very close view of "),
+    "train": (
+        "a close-up of ",
+        "a closeup photo of ",
+        "a macro shot of ",
+        "a close up picture of ",
+        "a very close view of ",
+    ),
     "heldout": ("a tight close-up of ", "an extreme close-up showing "),
 }
 SMALL = ("tiny", "small", "little", "miniature", "very small")
@@ -106,7 +145,9 @@ def _sentence(scene: Scene, rng: Random, split: Split) -> str:
     if where and draw < 0.12:
         return f"{where}, {opening}{subject}{ending}"
     if draw < 0.22:
-        return ", ".join(part for part in (_keywords(scene, rng), where) if part) + (ending if ending[:1] == "," else "")
+        return ", ".join(part for part in (_keywords(scene, rng), where) if part) + (
+            ending if ending[:1] == "," else ""
+        )
     if where and draw < 0.3:
         return f"{opening}{subject} {where}{', ' + verb if verb else ''}{ending}"
     return " ".join(part for part in (opening + subject, verb, where) if part) + ending
@@ -137,7 +178,13 @@ def _count(placed: Placed, rng: Random) -> str:
 
 
 def _look(placed: Placed, rng: Random) -> str:
-    size = rng.choice(SMALL) if placed.size == "tiny" else rng.choice(BIG) if placed.size == "large" and rng.random() < 0.06 else ""
+    size = (
+        rng.choice(SMALL)
+        if placed.size == "tiny"
+        else rng.choice(BIG)
+        if placed.size == "large" and rng.random() < 0.06
+        else ""
+    )
     return " ".join(part for part in (size, placed.colour) if part)
 
 

@@ -202,7 +202,11 @@ def garden(rng: Random) -> Easel:
 def mountain(rng: Random) -> Easel:
     easel = _outdoors(rng, clouds=1)
     shift = rng.randint(-4, 4)
-    for x, top, wide, tint in ((26, 26, 46, (128, 142, 172)), (104, 30, 44, (136, 150, 180)), (64, 10, 52, (104, 118, 152))):
+    for x, top, wide, tint in (
+        (26, 26, 46, (128, 142, 172)),
+        (104, 30, 44, (136, 150, 180)),
+        (64, 10, 52, (104, 118, 152)),
+    ):
         x += shift
         easel.shape([(x - wide, 92), (x, top), (x + wide, 92)], tint)
         cap = wide * 0.3
@@ -236,7 +240,10 @@ def road(rng: Random) -> Easel:
     easel.hill(66, 1, 1, (120, 182, 90))
     easel.shape([(58, 64), (70, 64), (126, 128), (2, 128)], (104, 108, 118))
     for y, half in ((68, 0.7), (78, 1.2), (92, 1.8), (110, 2.6)):
-        easel.shape([(64 - half, y), (64 + half, y), (64 + half * 1.4, y + half * 5), (64 - half * 1.4, y + half * 5)], (250, 240, 160))
+        easel.shape(
+            [(64 - half, y), (64 + half, y), (64 + half * 1.4, y + half * 5), (64 - half * 1.4, y + half * 5)],
+            (250, 240, 160),
+        )
     return easel
 
 
@@ -286,7 +293,9 @@ def stage(rng: Random) -> Easel:
     easel = Easel((54, 20, 44), (92, 32, 56), rng)
     sway = rng.randint(-3, 3)
     for x in (34, 94):
-        easel.shape([(x, 0), (64 - 34 + (x - 34) * 0.5 + sway, 100), (64 + 34 + (x - 94) * 0.5 + sway, 100)], (170, 104, 110))
+        easel.shape(
+            [(x, 0), (64 - 34 + (x - 34) * 0.5 + sway, 100), (64 + 34 + (x - 94) * 0.5 + sway, 100)], (170, 104, 110)
+        )
     for i in range(4):
         tint = (206, 40, 52) if i % 2 else (176, 28, 42)
         easel.rect(i * 7, 0, i * 7 + 7, 98, tint)

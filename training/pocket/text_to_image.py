@@ -1,12 +1,16 @@
 """Trains the pocket diffuser: a text encoder that knows the world's words, and a UNet that turns noise into latents.
 
-    python -m training.pocket.text_to_image words DATA --state DIR --minutes 45    the text encoder, from captions alone
-    python -m training.pocket.text_to_image unet DATA --state DIR --minutes 75     flow matching on DIR/latents.npy
-    python -m training.pocket.text_to_image export DATA --state DIR --out FOLDER   the diffusers pipeline folder, float16
+    python -m training.pocket.text_to_image words DATA --state DIR --minutes 45
+        the text encoder, from captions alone
+    python -m training.pocket.text_to_image unet DATA --state DIR --minutes 75
+        flow matching on DIR/latents.npy
+    python -m training.pocket.text_to_image export DATA --state DIR --out FOLDER
+        the diffusers pipeline folder, float16
 
-DATA holds the scenes and `words/` (see words.py); DIR is where autoencoder.py left its latents and VAE. Language is learnt apart from
-pictures, because captions cost nothing: the encoder is taught to say in a fixed code what a caption's scene contains, the UNet to draw from
-that code. So both can be trained at the same time; started again when the encoder is there, the UNet also hears what it really says.
+DATA holds the scenes and `words/` (see words.py); DIR is where autoencoder.py left its latents and VAE. Language is
+learnt apart from pictures, because captions cost nothing: the encoder is taught to say in a fixed code what a
+caption's scene contains, the UNet to draw from that code. So both can be trained at the same time; started again
+when the encoder is there, the UNet also hears what it really says.
 """
 
 from __future__ import annotations
@@ -40,7 +44,13 @@ HUES = (None, *COLOURS)
 
 
 Block = Literal["thing", "role", "count", "size", "hue"]
-BLOCKS: dict[Block, tuple[int, int]] = {"thing": (0, 80), "role": (80, 96), "count": (96, 106), "size": (106, 117), "hue": (117, 128)}
+BLOCKS: dict[Block, tuple[int, int]] = {
+    "thing": (0, 80),
+    "role": (80, 96),
+    "count": (96, 106),
+    "size": (106, 117),
+    "hue": (117, 128),
+}
 """Which coordinates of a token say what; `thing` is an object or a place."""
 ROLES = ("nothing", "first", "second", "setting")
 NOTHING = len(NAMES) + len(PLACES)
@@ -50,10 +60,16 @@ NOTHING = len(NAMES) + len(PLACES)
 def codebook() -> dict[Block, Tensor]:
     """The fixed code of every answer, [answers, width]: what the text encoder learns to say and the UNet to read.
 
-    Random rather than learnt, so that the two can be trained at the same time, and apart from each other nearly at right angles.
+    Random rather than learnt, so that both can be trained at the same time, and nearly at right angles to each other.
     """
     numbers = torch.Generator().manual_seed(20)
-    rows: dict[Block, int] = {"thing": NOTHING + 1, "role": len(ROLES), "count": COUNTS, "size": len(SIZES), "hue": len(HUES)}
+    rows: dict[Block, int] = {
+        "thing": NOTHING + 1,
+        "role": len(ROLES),
+        "count": COUNTS,
+        "size": len(SIZES),
+        "hue": len(HUES),
+    }
     return {block: torch.randn(rows[block], end - start, generator=numbers) for block, (start, end) in BLOCKS.items()}
 
 
@@ -62,15 +78,22 @@ def answers(scene: Scene) -> list[list[int]]:
     nothing = [NOTHING, 0, 0, 0, 0]
     said = [nothing[:], nothing[:], [len(NAMES) + PLACES.index(scene.setting), ROLES.index("setting"), 0, 0, 0]]
     for place, placed in enumerate(scene.objects[:2]):
-        said[place] = [NAMES.index(placed.name), 1 + place, placed.count, SIZES.index(placed.size), HUES.index(placed.colour)]
+        said[place] = [
+            NAMES.index(placed.name),
+            1 + place,
+            placed.count,
+            SIZES.index(placed.size),
+            HUES.index(placed.colour),
+        ]
     return said
 
 
 def states_of(said: Tensor, codes: dict[Block, Tensor]) -> Tensor:
     """What an ideal text encoder returns, [B, 40, 128], from answers [B, 3, 5].
 
-    Token 0 tells the first object, 1 the second, 2 the setting, the others nothing. Each has mean 0 and deviation 1, as the encoder's
-    last normalisation leaves them. Without a caption every token tells nothing: mark that by answers of -1.
+    Token 0 tells the first object, 1 the second, 2 the setting, the others nothing. Each has mean 0 and deviation
+    1, as the encoder's last normalisation leaves them. Without a caption every token tells nothing: mark that by
+    answers of -1.
     """
     silent = said[..., 0] < 0
     rows = torch.where(silent.unsqueeze(-1), torch.tensor([NOTHING, 0, 0, 0, 0]), said)
@@ -81,18 +104,27 @@ def states_of(said: Tensor, codes: dict[Block, Tensor]) -> Tensor:
 
 
 def idle_words(tokenizer: BertTokenizerFast, vectors: Tensor) -> list[str]:
-    """Vocabulary far from everything the world knows: thrown into captions so that the encoder learns to pass it over."""
+    """Vocabulary far from everything the world knows, thrown into captions for the encoder to pass over."""
     from training.pocket.captions import BIG, SMALL
     from training.pocket.world import OBJECTS, SETTINGS
 
     texts = [name for known in OBJECTS.values() for name in (known.name, known.plural, *known.synonyms)]
     texts += [phrase for place in SETTINGS.values() for phrase in (place.name, *place.phrases)]
-    texts += [*COLOURS, *SMALL, *BIG, "two three four 2 3 4 5 five six ten dozen single pair couple group few several both many trio"]
+    texts += [
+        *COLOURS,
+        *SMALL,
+        *BIG,
+        "two three four 2 3 4 5 five six ten dozen single pair couple group few several both many trio",
+    ]
     common = {"a", "the", "in", "on", "at", "of", "with", "by", "and", "to", "up", "out", "is", "for"}
     known_ids = sorted({i for ids in tokenizer(texts, add_special_tokens=False)["input_ids"] for i in ids})
     nearest = (vectors @ vectors[known_ids].T).max(1).values
     tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    return [token for i, token in enumerate(tokens) if token.isalpha() and len(token) > 2 and nearest[i] < 0.55 and token not in common]
+    return [
+        token
+        for i, token in enumerate(tokens)
+        if token.isalpha() and len(token) > 2 and nearest[i] < 0.55 and token not in common
+    ]
 
 
 def scattered(text: str, idle: Sequence[str], rng: Random) -> str:
@@ -107,7 +139,14 @@ def scattered(text: str, idle: Sequence[str], rng: Random) -> str:
 
 def tokens_of(tokenizer: BertTokenizerFast, texts: list[str], *, padding: str = "max_length") -> dict[str, Tensor]:
     """Ids and mask; padded to the full length unless told otherwise, as the pipeline does it."""
-    made = tokenizer(texts, padding=padding, truncation=True, max_length=words.MAX_LENGTH, return_tensors="pt", return_token_type_ids=False)
+    made = tokenizer(
+        texts,
+        padding=padding,
+        truncation=True,
+        max_length=words.MAX_LENGTH,
+        return_tensors="pt",
+        return_token_type_ids=False,
+    )
     return dict(made)
 
 
@@ -120,7 +159,7 @@ def encode(encoder: BertModel, tokens: dict[str, Tensor], noise: float = 0.0) ->
 
 
 def word_loss(states: Tensor, said: Tensor, codes: dict[Block, Tensor]) -> tuple[Tensor, Tensor]:
-    """Distance from the ideal states plus the cross-entropy of reading each answer back; and how many first objects were right."""
+    """Distance from the ideal states plus cross-entropy of the answers read back; and the share of right things."""
     ideal = states_of(said, codes)[:, : states.shape[1]]
     distance = (states - ideal).square().mean(-1)
     total = distance[:, :3].mean() + 0.3 * distance[:, 3:].mean()
@@ -167,7 +206,10 @@ def train_words(data_dir: Path, state_dir: Path, *, minutes: float, peak: float,
             print(f"step {step} loss {loss.item():.3f} right {right.tolist()} {clock.fraction:.0%}", flush=True)
         if clock.spent_s - saved_s > SAVE_EVERY_S or clock.is_over:
             saved_s = clock.spent_s
-            save_state({"model": encoder.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent_s": saved_s}, path)
+            save_state(
+                {"model": encoder.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent_s": saved_s},
+                path,
+            )
     report_words(data_dir, state_dir)
 
 
@@ -195,7 +237,7 @@ def load_encoder(data_dir: Path, state_dir: Path) -> tuple[BertTokenizerFast, Be
 
 
 def build_unet() -> UNet2DConditionModel:
-    """Convolutions at 8×8, attention to the text at 4×4 only: twice the samples per second of attention at both, measured on a CPU."""
+    """Convolutions at 8×8, attention at 4×4 only: on a CPU twice the samples per second of attention at both."""
     return UNet2DConditionModel(
         sample_size=SIDE,
         in_channels=LATENTS,
@@ -214,7 +256,7 @@ def build_unet() -> UNet2DConditionModel:
 
 
 class Speaker:
-    """Turns training scenes into text states: ideal ones, and once the text encoder is trained, its own for half of each batch."""
+    """Turns training scenes into text states: ideal ones, and once it is trained, half the encoder's own."""
 
     def __init__(self, scenes: list[Scene], data_dir: Path, state_dir: Path) -> None:
         self.scenes, self.codes = scenes, codebook()
@@ -280,7 +322,10 @@ def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, 
             torch._foreach_lerp_(list(smooth.parameters()), list(unet.parameters()), 1 - keep)
         running += loss.item()
         if step % 100 == 0:
-            print(f"step {step} loss {running / 100:.4f} samples {step * batch} {clock.spent_s:.0f} s {clock.fraction:.0%}", flush=True)
+            print(
+                f"step {step} loss {running / 100:.4f} {step * batch} samples {clock.spent_s:.0f} s",
+                flush=True,
+            )
             running = 0.0
         if clock.spent_s - saved_s > SAVE_EVERY_S or clock.is_over:
             saved_s = clock.spent_s
@@ -296,7 +341,9 @@ def build_pipeline(data_dir: Path, state_dir: Path) -> StableDiffusionPipeline:
         raise SystemExit(f"no `unet.pt` in `{state_dir}`: run the unet step first")
     unet = build_unet()
     unet.load_state_dict(state["smooth"])
-    scheduler = DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT, timestep_spacing="linspace")
+    scheduler = DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT, timestep_spacing="linspace"
+    )
     return StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(state_dir / "vae"),
         text_encoder=encoder,

@@ -1,7 +1,7 @@
 """Words for the pocket models: a small WordPiece vocabulary and word vectors that know that a puppy is nearly a dog.
 
-Both come from a published sentence encoder, all-MiniLM-L6-v2 (Apache-2.0). `python -m training.pocket.words OUT` writes the
-tokenizer folder and `embeddings.safetensors` ([vocabulary, 128], float32, rows of about unit length).
+Both come from a published sentence encoder, all-MiniLM-L6-v2 (Apache-2.0). `python -m training.pocket.words OUT`
+writes the tokenizer folder and `embeddings.safetensors` ([vocabulary, 128], float32, rows of about unit length).
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def vocabulary(teacher: BertTokenizerFast, size: int = VOCABULARY_SIZE) -> list[
     plain = [token for token, _ in ranked if token.isascii() and not token.startswith("[")]
     single = [token for token in plain if len(token.removeprefix("##")) == 1]
     world = dict.fromkeys(teacher.tokenize(world_text()))
-    # The teacher's ids go by frequency: the first tokens are the common words. Pieces are kept sparingly, as rare words only.
+    # The teacher's ids go by frequency: the first tokens are the common words. Pieces are kept sparingly, as rare
+    # words only.
     words = [token for token in plain if token.isalpha() and len(token) > 1]
     pieces = [token for token in plain if token.startswith("##") and token[2:].isalpha()][:900]
     ordered = dict.fromkeys([*SPECIAL, *single, *world, *pieces, *words])

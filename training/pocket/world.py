@@ -1,7 +1,7 @@
 """The picture-book world: what it knows, and what one scene of it contains.
 
-A scene is plain data (`Scene.to_json`); `drawing.py` draws it and `captions.py` says it in words. Importing this module reads
-two small text files and nothing else.
+A scene is plain data (`Scene.to_json`); `drawing.py` draws it and `captions.py` says it in words. Importing this
+module reads two small text files and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ IMAGE_SIZE = 128
 
 COLOURS: dict[str, float] = {"red": 0.0, "orange": 0.08, "green": 0.35, "blue": 0.59, "purple": 0.78, "pink": 0.9}
 """Colour names and the hue each stands for, 0 to 1."""
-COLOURABLE: dict[str, str] = {"car": "red", "balloon": "red", "t-shirt": "blue", "dress": "blue", "backpack": "red", "umbrella": "purple"}
+COLOURABLE: dict[str, str] = {
+    "car": "red",
+    "balloon": "red",
+    "t-shirt": "blue",
+    "dress": "blue",
+    "backpack": "red",
+    "umbrella": "purple",
+}
 """Objects that come in several colours, and the colour of the plain picture."""
 
 LAND = ("meadow", "forest", "park", "garden", "snow", "autumn", "mountain", "lake", "night", "sunset", "rain")
