@@ -63,7 +63,12 @@ class Asker:
     def __call__(self, name: str, grammar: str, **values: object) -> str:
         messages = prompts.render(name, **values)
         reply = self.client.chat.completions.create(
-            model="pocket", messages=messages, temperature=TEMPERATURE, max_tokens=400, seed=SEED, extra_body={"grammar": grammar}
+            model="pocket",
+            messages=messages,
+            temperature=TEMPERATURE,
+            max_tokens=400,
+            seed=SEED,
+            extra_body={"grammar": grammar},
         )  # type: ignore[call-overload]
         timings = (reply.model_extra or {}).get("timings", {})
         self.tokens_per_s.append((timings.get("predicted_n", 0), timings.get("predicted_per_second", 0.0)))
@@ -181,7 +186,11 @@ def rows(gguf: Path = GGUF, count: int = 150) -> list[Row]:
         shorten = [tasks.shorten(rng, "held_out") for _ in range(count // 4)]
         new = list(pool.map(lambda sample: feedback_is_new(ask, sample), feedback))
         short = list(pool.map(lambda sample: shorten_fits(ask, sample), shorten))
-        distinct = list(pool.map(lambda topic: describer_distinct(ask, topic), ["anything", "animals", "food", "things on the beach"]))
+        distinct = list(
+            pool.map(
+                lambda topic: describer_distinct(ask, topic), ["anything", "animals", "food", "things on the beach"]
+            )
+        )
     everything = [*held_out, *everyday]
     return [
         ("scanner F1, held-out dialogues", f1(held_out), "≥ 0.80"),
@@ -218,7 +227,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gguf", type=Path, default=GGUF)
     parser.add_argument("--count", type=int, default=150, help="held-out dialogues")
-    parser.add_argument("--faults", action="store_true", help="show the held-out dialogues that were scanned wrongly instead")
+    parser.add_argument(
+        "--faults", action="store_true", help="show the held-out dialogues that were scanned wrongly instead"
+    )
     given = parser.parse_args()
     if given.faults:
         show_faults(given.gguf, given.count)

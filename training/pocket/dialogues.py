@@ -7,15 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from training.pocket.phrases import Split, Topic, choose, frames, pick_thing
-
-SPEAKERS = "Ann Ben Carla Dev Emma Farid Grace Hiro Ines Jack Kim Leo Maya Noor Olga Paul Quinn Rosa Sam Tara Uma Victor Wendy Yusuf Zoe".split()
-PAIRS = (("A", "B"), ("User", "Agent"), ("Customer", "Support"), ("Mom", "Lily"), ("Dad", "Max"), ("Grandma", "Tom"), ("me", "you"))
-SHORTHAND = {
-    "you": "u", "your": "ur", "are": "r", "please": "pls", "thanks": "thx", "because": "cuz", "tomorrow": "tmrw", "right now": "rn",
-    "going to": "gonna", "want to": "wanna", "really": "rly", "okay": "k", "i don't know": "idk", "to be honest": "tbh", "about": "abt",
-}  # fmt: skip
-EMOJI = "😂 😍 ❤️ 🎉 🙏 😊 🥰 😅 👍 🔥 ✨ 🙈".split()
+from training.pocket.phrases import Split, Topic, choose, frames, pick_thing, words
 
 
 @dataclass(slots=True)
@@ -50,7 +42,12 @@ def turn_of(part: str, topic: Topic, template: str) -> Turn:
         return Turn(sentence(topic.say(text)))
     caption = topic.caption(text, template.strip())
     subject = topic.words["person"] if "{person}" in template and "{a}" not in template else topic.captions["a"]
-    names = (topic.thing.word, topic.thing.name, topic.words["n"], topic.words["person"].split()[-1] if "{person}" in template else topic.thing.word)
+    names = (
+        topic.thing.word,
+        topic.thing.name,
+        topic.words["n"],
+        topic.words["person"].split()[-1] if "{person}" in template else topic.thing.word,
+    )
     if "{" in template and "{a}" not in template and "{n}" not in template and "{person}" not in template:
         names, subject = (*names, *caption.split()), caption
     if template.strip() and "{" not in template:
@@ -70,15 +67,14 @@ def exchange(frame: str, topic: Topic) -> list[Turn]:
     return [turn_of(part, topic, template) for part in choose(body, topic.rng).split(" // ")]
 
 
-def share(rng: random.Random, split: Split, themes: list[str]) -> tuple[list[Turn], Topic]:
+def share(rng: random.Random, split: Split) -> tuple[list[Turn], Topic]:
     """An exchange that shows something, with the reactions to it."""
     sections = frames("shares", split)
     section = rng.choices([*sections], [3 if key == "any" else 1.2 for key in sections])[0]
     category = "" if section == "any" else rng.choice(section.split())
     topic = Topic.about(rng, split, pick_thing(rng, split, category))
     if section == "any" and rng.random() < 0.5:
-        own = next((key for key in sections if topic.thing.category in key.split()), "any")
-        section = own
+        section = next((key for key in sections if topic.thing.category in key.split()), "any")
     turns = exchange(rng.choice(sections[section]), topic)
     for _ in range(rng.choice([0, 0, 1, 1, 1, 2])):
         turns += exchange(rng.choice(frames("reactions", split)[""]), topic)
@@ -98,12 +94,12 @@ def segments(rng: random.Random, split: Split) -> tuple[list[list[Turn]], list[s
     parts: list[list[Turn]] = []
     topic: Topic | None = None
     for _ in range(shares):
-        turns, topic = share(rng, split, [])
+        turns, topic = share(rng, split)
         parts.append(turns)
     sections = frames("talk", split)
     ordinary = [key for key in sections if key not in ("greetings", "closings")]
     favourites = rng.sample(ordinary, 2)
-    length, wanted = sum(map(len, parts)), min(rng.randint(3, 14), rng.randint(3, 14))
+    length, wanted = sum(map(len, parts)), rng.randint(2, 6) if rng.random() < 0.75 else rng.randint(7, 14)
     themes: list[str] = []
     while length < wanted or not themes:
         theme = rng.choice(favourites if rng.random() < 0.7 else ordinary)
@@ -111,16 +107,16 @@ def segments(rng: random.Random, split: Split) -> tuple[list[list[Turn]], list[s
         length += len(parts[-1])
         themes.append(theme)
     rng.shuffle(parts)
-    if rng.random() < 0.45:
+    if rng.random() < 0.45 and "greetings" in sections:
         parts.insert(0, talk(rng, split, "greetings", topic))
-    if rng.random() < 0.35:
+    if rng.random() < 0.35 and "closings" in sections:
         parts.append(talk(rng, split, "closings", topic))
     return parts, sorted(set(themes), key=themes.count, reverse=True)
 
 
-def merge_some(turns: list[Turn], rng: random.Random, split: Split) -> list[Turn]:
+def merge_some(turns: list[Turn], rng: random.Random) -> list[Turn]:
     """The same turns, some with sentences around them or joined with the next one."""
-    asides = frames("asides", split)
+    asides = frames("asides", "train")
     merged: list[Turn] = []
     for turn in turns:
         if rng.random() < 0.16:
@@ -140,7 +136,7 @@ def texting(text: str, rng: random.Random) -> str:
     """As typed on a phone: lower case, short forms, few full stops."""
     text = text.lower() if rng.random() < 0.8 else text
     if rng.random() < 0.5:
-        for long, short in SHORTHAND.items():
+        for long, short in (pair.split("=") for pair in words("shorthand")):
             text = re.sub(rf"\b{long}\b", short, text)
     if rng.random() < 0.5:
         text = text.replace("'", "")
@@ -149,13 +145,13 @@ def texting(text: str, rng: random.Random) -> str:
 
 def mistyped(turn: Turn, rng: random.Random) -> str:
     """With a slip of the finger, though not in the words that the caption needs."""
-    words = turn.text.split(" ")
-    spot = rng.randrange(len(words))
-    word = words[spot]
+    typed = turn.text.split(" ")
+    spot = rng.randrange(len(typed))
+    word = typed[spot]
     if len(word) > 3 and word.isalpha() and word.lower() not in turn.caption.lower().split():
         cut = rng.randrange(1, len(word) - 1)
-        words[spot] = word[:cut] + word[cut + 1] + word[cut] + word[cut + 2 :]
-    return " ".join(words)
+        typed[spot] = word[:cut] + word[cut + 1] + word[cut] + word[cut + 2 :]
+    return " ".join(typed)
 
 
 def styled(turns: list[Turn], rng: random.Random) -> list[Turn]:
@@ -165,7 +161,7 @@ def styled(turns: list[Turn], rng: random.Random) -> list[Turn]:
         if register == "texting":
             turn.text = texting(turn.text, rng)
         if register in ("emoji", "texting") and rng.random() < 0.2:
-            turn.text += " " + rng.choice(EMOJI)
+            turn.text += " " + rng.choice(words("emoji"))
         if register == "loud" and rng.random() < 0.3:
             turn.text = turn.text.upper() if rng.random() < 0.4 else turn.text.replace(".", "!!")
         if rng.random() < 0.04:
@@ -175,7 +171,9 @@ def styled(turns: list[Turn], rng: random.Random) -> list[Turn]:
 
 def give_speakers(turns: list[Turn], rng: random.Random) -> None:
     """Names for the speakers, who mostly take turns."""
-    crowd = list(rng.choice(PAIRS)) if rng.random() < 0.3 else rng.sample(SPEAKERS, rng.choice([2, 2, 2, 3, 4]))
+    crowd = rng.choice(words("pairs")).split("/")
+    if rng.random() < 0.7:
+        crowd = rng.sample(words("speakers"), rng.choice([2, 2, 2, 3, 4]))
     at = 0
     for turn in turns:
         turn.speaker = crowd[at % len(crowd)]
@@ -185,7 +183,7 @@ def give_speakers(turns: list[Turn], rng: random.Random) -> None:
 def dialogue(rng: random.Random, split: Split) -> Dialogue:
     """An invented dialogue of 3 to about 16 turns with 0 to 3 that show something."""
     parts, themes = segments(rng, split)
-    turns = styled(merge_some([turn for part in parts for turn in part], rng, split), rng)
+    turns = styled(merge_some([turn for part in parts for turn in part], rng), rng)
     if rng.random() < 0.5:
         give_speakers(turns, rng)
     return Dialogue(turns[:18], themes)

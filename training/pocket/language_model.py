@@ -2,9 +2,9 @@
 
     python -m training.pocket.language_model prune  --base SmolLM2-135M-Instruct.Q4_1.gguf --dir checkpoints/llm
     python -m training.pocket.language_model train  --dir checkpoints/llm --minutes 100
-    python -m training.pocket.language_model export --dir checkpoints/llm --out magid_graph/pocket/weights/llm/llm.gguf
+    python -m training.pocket.language_model export --dir checkpoints/llm --out llm.gguf
 
-`train` continues from the last checkpoint. Everything fits on one CPU core; with bfloat16 matrix units it sees about 2,500 tokens a second.
+`train` goes on from the last checkpoint, on an accelerator or not; one CPU core with bfloat16 units is enough.
 """
 
 from __future__ import annotations
@@ -33,8 +33,15 @@ SPECIAL = 17
 """The first tokens of SmolLM2's vocabulary are its control tokens."""
 FIRST_MERGED = 252
 """Its token FIRST_MERGED + i is made by its merge i."""
+AVERAGE_EVERY = 4
+"""Steps. Averaging reads all weights, which costs as much as a tenth of a step."""
+SAVE_EVERY_S = 240
+MARK_SHARE = 0.3
+"""How much the marks count beside the reply."""
 CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
@@ -49,7 +56,9 @@ class Vocabulary:
     def tokenizer(self) -> Tokenizer:
         pairs = [tuple(merge.split(" ")) for merge in self.merges]
         made = Tokenizer(models.BPE({token: i for i, token in enumerate(self.tokens)}, pairs))
-        made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        made.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        )
         made.decoder = decoders.ByteLevel()
         made.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in self.tokens[:SPECIAL]])
         return made
@@ -60,7 +69,7 @@ def chat(sample: Sample) -> tuple[str, str]:
     return f"<|im_start|>user\n{sample.brief}<|im_end|>\n<|im_start|>assistant\n", f"{sample.reply}<|im_end|>"
 
 
-# --- prune ---------------------------------------------------------------------------------------------------------------------------
+# --- prune ---
 
 
 def kept_ids(base: Vocabulary, first: int, texts: Iterator[str]) -> list[int]:
@@ -80,17 +89,24 @@ def kept_ids(base: Vocabulary, first: int, texts: Iterator[str]) -> list[int]:
 def prune(base_path: Path, checkpoint_dir: Path, layers: list[int], first: int) -> None:
     """Write the smaller model and its vocabulary into the checkpoint directory."""
     reader = gguf.GGUFReader(base_path)
-    base = Vocabulary(reader.fields["tokenizer.ggml.tokens"].contents(), reader.fields["tokenizer.ggml.merges"].contents())
+    base = Vocabulary(
+        reader.fields["tokenizer.ggml.tokens"].contents(), reader.fields["tokenizer.ggml.merges"].contents()
+    )
     texts = ("\n".join(chat(sample)) for sample in islice(samples(0, "train"), 30_000))
     kept = kept_ids(base, first, texts)
-    small = Vocabulary([base.tokens[i] for i in kept], [base.merges[i - FIRST_MERGED] for i in kept if i >= FIRST_MERGED])
+    small = Vocabulary(
+        [base.tokens[i] for i in kept], [base.merges[i - FIRST_MERGED] for i in kept if i >= FIRST_MERGED]
+    )
     weights = {t.name: torch.from_numpy(gguf.quants.dequantize(t.data, t.tensor_type).copy()) for t in reader.tensors}
     weights["token_embd.weight"] = weights["token_embd.weight"][kept]
     model = Llama(Shape(layers=len(layers), vocabulary=len(kept)))
     model.load_state_dict({name: weights[original_name(name, layers)] for name in model.state_dict()})
     checkpoint_dir.mkdir(parents=True, exist_ok=True)
     (checkpoint_dir / "vocabulary.json").write_text(json.dumps(asdict(small)), encoding="utf-8")
-    torch.save({"shape": asdict(model.shape), "model": model.state_dict(), "step": 0, "seconds": 0.0}, checkpoint_dir / "state.pt")
+    torch.save(
+        {"shape": asdict(model.shape), "model": model.state_dict(), "step": 0, "seconds": 0.0},
+        checkpoint_dir / "state.pt",
+    )
     print(f"layers {layers}, {len(kept)} tokens, {sum(p.numel() for p in model.parameters()) / 1e6:.1f} M weights")
 
 
@@ -101,7 +117,7 @@ def original_name(name: str, layers: list[int]) -> str:
     return f"blk.{layers[int(number)]}.{rest}"
 
 
-# --- train ---------------------------------------------------------------------------------------------------------------------------
+# --- train ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +158,26 @@ def padded(length: int) -> int:
 
 
 def losses(model: nn.Module, llama: Llama, marker: nn.Linear, batch: list[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross entropy of the replies, cross entropy of the marks, and the share of marks that are right."""
+    """Cross entropy of the replies, cross entropy of the marks, and the share of marks that are right.
+
+    The marks say of each utterance, where it ends, whether it shows something: many more lessons per dialogue than the
+    reply alone, in the layers that the reply's words look back to.
+    """
     width = padded(max(len(e.ids) for e in batch))
-    tokens = torch.zeros(len(batch), width, dtype=torch.long)
-    for row, e in enumerate(batch):
-        tokens[row, : len(e.ids)] = torch.tensor(e.ids[:width])
-    said = torch.tensor([row * width + at - 1 for row, e in enumerate(batch) for at in range(e.reply_start, min(len(e.ids), width))])
-    ends = torch.tensor([row * width + at for row, e in enumerate(batch) for at, _ in e.marks], dtype=torch.long)
-    shown = torch.tensor([float(shown) for e in batch for _, shown in e.marks])
+    tokens = torch.tensor([e.ids[:width] + [0] * (width - len(e.ids)) for e in batch])
+    said = [row * width + at - 1 for row, e in enumerate(batch) for at in range(e.reply_start, min(len(e.ids), width))]
+    ends = [row * width + at for row, e in enumerate(batch) for at, _ in e.marks if at < width]
+    shown = torch.tensor([float(shown) for e in batch for at, shown in e.marks if at < width])
+    wanted = torch.tensor(said)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        last, between = model(tokens)
-        scores = llama.logits(last.flatten(0, 1)[said])
-        votes = marker(between.flatten(0, 1)[ends]).squeeze(-1)
-    reply = F.cross_entropy(scores.float(), tokens.flatten()[said + 1])
-    if not len(ends):
-        return reply, reply * 0, reply * 0 + 1
-    return reply, F.binary_cross_entropy_with_logits(votes.float(), shown), ((votes > 0) == (shown > 0)).float().mean()
+        last, between = model(tokens, wanted)
+        scores = llama.logits(last)
+        votes = marker(between.flatten(0, 1)[torch.tensor(ends, dtype=torch.long)]).squeeze(-1)
+    reply = F.cross_entropy(scores.float(), tokens.flatten()[wanted + 1])
+    if not ends:
+        return reply, torch.zeros(()), torch.ones(())
+    mark = F.binary_cross_entropy_with_logits(votes.float(), shown)
+    return reply, mark, ((votes > 0) == (shown > 0)).float().mean()
 
 
 def learning_rate(progress: float, step: int, peak: float) -> float:
@@ -165,82 +185,118 @@ def learning_rate(progress: float, step: int, peak: float) -> float:
     return peak * min(1.0, (step + 1) / 60) * min(1.0, max(0.02, (1 - progress) / 0.35))
 
 
-def train(checkpoint_dir: Path, minutes: float, peak: float, tokens: int, seed: int) -> None:
-    """Go on from the last checkpoint until the model has trained for `minutes` in all."""
-    state = torch.load(checkpoint_dir / "state.pt", weights_only=True)
-    llama, marker = Llama(Shape(**state["shape"])), nn.Linear(state["shape"]["width"], 1)
-    llama.load_state_dict(state["model"])
-    average = {name: value.clone() for name, value in state.get("average", llama.state_dict()).items()}
-    optimizer = torch.optim.AdamW([*llama.parameters(), *marker.parameters()], lr=peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    if "optimizer" in state:
-        marker.load_state_dict(state["marker"])
-        optimizer.load_state_dict(state["optimizer"])
-    tokenizer = Vocabulary(**json.loads((checkpoint_dir / "vocabulary.json").read_text(encoding="utf-8"))).tokenizer()
-    held_out = list(islice(batches(1, "held_out", tokenizer, tokens), 12))
-    model = torch.compile(llama, dynamic=True)
-    step, spent, saved = state["step"], state["seconds"], time.monotonic()
-    recent: list[tuple[float, float, float]] = []
-    seen = 0
-    # A restart continues with samples that were not seen yet: the seed counts the steps.
-    for batch in batches(seed + 1000 * step, "train", tokenizer, tokens):
+@dataclass(slots=True)
+class Training:
+    """A model in training, with all that a checkpoint keeps."""
+
+    checkpoint_dir: Path
+    llama: Llama
+    marker: nn.Linear
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    """A running mean of the weights: what is measured and exported."""
+    step: int
+    seconds: float
+
+    @classmethod
+    def resumed(cls, checkpoint_dir: Path) -> Training:
+        """As the last checkpoint left it."""
+        state = torch.load(checkpoint_dir / "state.pt", weights_only=True)
+        llama, marker = Llama(Shape(**state["shape"])), nn.Linear(state["shape"]["width"], 1)
+        llama.load_state_dict(state["model"])
+        weights = [*llama.parameters(), *marker.parameters()]
+        optimizer = torch.optim.AdamW(weights, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+        if "optimizer" in state:
+            marker.load_state_dict(state["marker"])
+            optimizer.load_state_dict(state["optimizer"])
+        average = {name: value.clone() for name, value in state.get("average", llama.state_dict()).items()}
+        return cls(checkpoint_dir, llama, marker, optimizer, average, state["step"], state["seconds"])
+
+    def save(self) -> None:
+        """In one step, so that a kill leaves the last checkpoint whole."""
+        state = {
+            "shape": asdict(self.llama.shape),
+            "model": self.llama.state_dict(),
+            "marker": self.marker.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        torch.save(state, self.checkpoint_dir / "state.tmp")
+        (self.checkpoint_dir / "state.tmp").replace(self.checkpoint_dir / "state.pt")
+
+    def learn(self, model: nn.Module, batch: list[Encoded], rate: float) -> list[float]:
+        """One step; returns the losses before it."""
         began = time.monotonic()
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(spent / (60 * minutes), step, peak)
-        reply, mark, right = losses(model, llama, marker, batch)
-        (reply + 0.3 * mark).backward()
-        nn.utils.clip_grad_norm_(llama.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        keep = min(0.995, (step + 1) / (step + 20))
-        for name, value in llama.state_dict().items():
-            average[name].lerp_(value, 1 - keep)
-        step, spent = step + 1, spent + time.monotonic() - began
-        seen += sum(len(e.ids) for e in batch)
-        recent = [*recent[-49:], (reply.item(), mark.item(), right.item())]
-        if step % 25 == 0:
-            means = " ".join(f"{value:.3f}" for value in np.mean(recent, 0))
-            print(f"step {step} minute {spent / 60:.1f} tokens {seen} rate {seen / max(1, spent - state['seconds']):.0f} reply/mark/right {means}", flush=True)
-        is_over = spent > 60 * minutes
-        if is_over or time.monotonic() - saved > 240:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        found = losses(model, self.llama, self.marker, batch)
+        (found[0] + MARK_SHARE * found[1]).backward()
+        nn.utils.clip_grad_norm_(self.llama.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.step % AVERAGE_EVERY == 0:
+            keep = min(0.98, self.step / (self.step + 20))
+            for name, value in self.llama.state_dict().items():
+                self.average[name].lerp_(value, 1 - keep)
+        self.seconds += time.monotonic() - began
+        return [value.item() for value in found]
+
+    def measured(self, model: nn.Module, batches: list[list[Encoded]]) -> list[float]:
+        """The losses of the averaged weights."""
+        current = {name: value.clone() for name, value in self.llama.state_dict().items()}
+        self.llama.load_state_dict(self.average)
+        with torch.no_grad():
+            found = [[value.item() for value in losses(model, self.llama, self.marker, batch)] for batch in batches]
+        self.llama.load_state_dict(current)
+        return np.mean(found, 0).tolist()
+
+
+def told(values: list[float]) -> str:
+    return "reply/mark/right " + " ".join(f"{value:.3f}" for value in values)
+
+
+def train(checkpoint_dir: Path, minutes: float, peak: float, tokens: int) -> None:
+    """Go on from the last checkpoint until the model has trained for `minutes` in all."""
+    training, tokenizer = Training.resumed(checkpoint_dir), load_vocabulary(checkpoint_dir).tokenizer()
+    held_out = list(islice(batches(1, "held_out", tokenizer, tokens), 12))
+    model = torch.compile(training.llama, dynamic=True)
+    saved, recent = time.monotonic(), []
+    # A restart goes on with samples that were not seen yet: the seed counts the steps.
+    for batch in batches(1000 * training.step, "train", tokenizer, tokens):
+        rate = learning_rate(training.seconds / (60 * minutes), training.step, peak)
+        recent = [*recent[-49:], training.learn(model, batch, rate)]
+        if training.step % 25 == 0:
+            losses_now = np.mean(recent, 0).tolist()
+            print(f"step {training.step} minute {training.seconds / 60:.1f} {told(losses_now)}", flush=True)
+        is_over = training.seconds > 60 * minutes
+        if is_over or time.monotonic() - saved > SAVE_EVERY_S:
             saved = time.monotonic()
-            save(checkpoint_dir, {"shape": state["shape"], "model": llama.state_dict(), "average": average, "marker": marker.state_dict(),
-                                  "optimizer": optimizer.state_dict(), "step": step, "seconds": spent})  # fmt: skip
-            print(f"step {step} held out reply/mark/right {measure(model, llama, marker, average, held_out)}", flush=True)
+            training.save()
+            print(f"step {training.step} held out {told(training.measured(model, held_out))}", flush=True)
         if is_over:
             return
 
 
-def measure(model: nn.Module, llama: Llama, marker: nn.Linear, average: dict[str, Tensor], held_out: list[list[Encoded]]) -> str:
-    """The losses of the averaged weights on held-out samples."""
-    current = {name: value.clone() for name, value in llama.state_dict().items()}
-    llama.load_state_dict(average)
-    with torch.no_grad():
-        found = [[value.item() for value in losses(model, llama, marker, batch)] for batch in held_out]
-    llama.load_state_dict(current)
-    return " ".join(f"{value:.3f}" for value in np.mean(found, 0))
+def load_vocabulary(checkpoint_dir: Path) -> Vocabulary:
+    return Vocabulary(**json.loads((checkpoint_dir / "vocabulary.json").read_text(encoding="utf-8")))
 
 
-def save(checkpoint_dir: Path, state: dict[str, object]) -> None:
-    """In one step, so that a kill leaves the last checkpoint whole."""
-    torch.save(state, checkpoint_dir / "state.tmp")
-    (checkpoint_dir / "state.tmp").rename(checkpoint_dir / "state.pt")
-
-
-# --- export --------------------------------------------------------------------------------------------------------------------------
+# --- export ---
 
 
 def quantisation(name: str) -> gguf.GGMLQuantizationType:
     """More bits where they are few or matter most."""
-    if name == "token_embd.weight" or ".attn_" in name:
-        return gguf.GGMLQuantizationType.Q5_0
-    return gguf.GGMLQuantizationType.Q4_0
+    return gguf.GGMLQuantizationType.Q5_0
 
 
 def export(checkpoint_dir: Path, out: Path, is_whole: bool) -> None:
     """Write the averaged weights as GGUF, quantised unless `is_whole` asks for 16-bit floats."""
     state = torch.load(checkpoint_dir / "state.pt", weights_only=True)
     shape, weights = Shape(**state["shape"]), state.get("average", state["model"])
-    vocabulary = Vocabulary(**json.loads((checkpoint_dir / "vocabulary.json").read_text(encoding="utf-8")))
+    vocabulary = load_vocabulary(checkpoint_dir)
     writer = gguf.GGUFWriter(out, "llama")
     write_metadata(writer, shape, vocabulary)
     for name, value in weights.items():
@@ -289,21 +345,24 @@ def main() -> None:
     for name in ("prune", "train", "export"):
         commands.add_parser(name).add_argument("--dir", type=Path, required=True, help="checkpoint directory")
     commands.choices["prune"].add_argument("--base", type=Path, required=True)
-    commands.choices["prune"].add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 7, 13, 20, 29])
-    commands.choices["prune"].add_argument("--first", type=int, default=7000, help="how many tokens to keep whatever the texts use")
+    commands.choices["prune"].add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 8, 16, 29])
+    commands.choices["prune"].add_argument(
+        "--first", type=int, default=7000, help="how many tokens to keep whatever the texts use"
+    )
     commands.choices["train"].add_argument("--minutes", type=float, default=100)
-    commands.choices["train"].add_argument("--peak", type=float, default=6e-4, help="highest learning rate")
-    commands.choices["train"].add_argument("--tokens", type=int, default=4096, help="per batch")
-    commands.choices["train"].add_argument("--seed", type=int, default=0)
+    commands.choices["train"].add_argument("--peak", type=float, default=1e-3, help="highest learning rate")
+    commands.choices["train"].add_argument("--tokens", type=int, default=3072, help="per batch")
     commands.choices["export"].add_argument("--out", type=Path, required=True)
-    commands.choices["export"].add_argument("--whole", action="store_true", help="16-bit floats instead of 4 and 5 bits")
+    commands.choices["export"].add_argument(
+        "--whole", action="store_true", help="16-bit floats instead of 4 and 5 bits"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if given.command == "prune":
         prune(given.base, given.dir, given.layers, given.first)
     elif given.command == "train":
-        train(given.dir, given.minutes, given.peak, given.tokens, given.seed)
+        train(given.dir, given.minutes, given.peak, given.tokens)
     else:
         export(given.dir, given.out, given.whole)
 

@@ -1,6 +1,7 @@
 """The llama architecture, as small as it can be written, with the tensor names and the rotary layout of GGUF.
 
-Weights travel between GGUF and torch by name, without permutation: llama.cpp rotates neighbouring pairs, and so does `rotate`.
+Weights travel between GGUF and torch by name, without permutation: llama.cpp rotates neighbouring pairs, and so does
+`rotate`.
 """
 
 from __future__ import annotations
@@ -74,10 +75,15 @@ class Block(nn.Module):
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         return self.attn_output(seen.transpose(1, 2).reshape(batch, length, -1))
 
-    def forward(self, x: Tensor, turns: Tensor) -> Tensor:
-        x = x + self.attend(self.attn_norm(x), turns)
+    def feed(self, x: Tensor) -> Tensor:
+        """The part that looks at each position alone."""
         y = self.ffn_norm(x)
         return x + self.ffn_down(F.silu(self.ffn_gate(y)) * self.ffn_up(y))
+
+    def forward(self, x: Tensor, turns: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Of the flattened positions only those `wanted`, if that is given."""
+        x = x + self.attend(self.attn_norm(x), turns)
+        return self.feed(x if wanted is None else x.flatten(0, 1)[wanted])
 
 
 class Llama(nn.Module):
@@ -91,12 +97,15 @@ class Llama(nn.Module):
         self.output_norm = nn.RMSNorm(shape.width, eps=shape.epsilon)
         self.register_buffer("turns", angles(shape, 2048), persistent=False)
 
-    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states `[batch, length, width]`: normalised after the last layer, and raw two layers before it."""
+    def forward(self, tokens: Tensor, wanted: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden states after the last layer, normalised, at the flattened positions `wanted`; and raw ones everywhere.
+
+        The raw ones are those from two layers before the end.
+        """
         x = between = self.token_embd(tokens)
         turns = self.turns[:, : tokens.shape[1]]
         for number, block in enumerate(self.blk, 1):
-            x = block(x, turns)
+            x = block(x, turns, wanted if number == len(self.blk) else None)
             if number == len(self.blk) - 2:
                 between = x
         return self.output_norm(x), between

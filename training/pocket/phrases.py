@@ -1,7 +1,8 @@
 """Words and sentence frames of the invented dialogues, and how a frame becomes a sentence.
 
-A frame is a line such as `*(Look at|Check out) {my}( {at}|)!`: `(x|y)` is a choice, `{slot}` a word of the topic. Frames and nouns whose
-hash falls into the reserve are used by the held-out split alone, so that nothing measured there was seen in training.
+A frame is a line such as `*(Look at|Check out) {my}( {at}|)!`: `(x|y)` is a choice, `{slot}` a word of the topic.
+Frames and nouns whose hash falls into the reserve are used by the held-out split alone, so that nothing measured there
+was seen in training.
 """
 
 from __future__ import annotations
@@ -21,14 +22,6 @@ Number = Literal["one", "many", "mass"]
 HERE = Path(__file__).parent
 CHOICE = re.compile(r"\(([^()]*)\)")
 SLOT = re.compile(r"\{([A-Za-z_]+)(?::([a-z,]+))?\}")
-UNCOUNTED = {
-    "toast", "bread", "corn", "sweetcorn", "spaghetti", "pasta", "ramen", "soup", "noodle soup", "chocolate", "popcorn", "broccoli",
-    "coffee", "beer", "wine", "red wine", "lettuce", "sushi", "gelato", "soft serve", "citrus", "hot chocolate", "cattle", "luggage",
-    "homemade bread", "lemonade", "seaweed", "salad", "ice cream", "cake", "pizza",
-}  # fmt: skip
-NAMES = "Miso Luna Biscuit Pepper Mochi Bella Charlie Oreo Ziggy Nala Rocky Coco Pickle Waffles Simba Daisy Hugo Pumpkin Bruno Tofu".split()
-CITIES = "Lisbon Paris Rome Tokyo Oslo Vienna Austin Denver Kyoto Berlin Dublin Madrid Lima Cairo Sydney Toronto Hanoi Seoul".split()
-WHEN = "yesterday|this morning|last night|just now|today|on Saturday|an hour ago|last weekend|on the way home|earlier|this afternoon".split("|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ def plural_of(word: str) -> str:
 
 
 def number_of(word: str) -> Number:
-    if word in UNCOUNTED:
+    if word in words("uncounted"):
         return "mass"
     return "many" if re.search(r"[^suio]s$", word) and not re.search(r"( of | in )", word) else "one"
 
@@ -103,6 +96,13 @@ def things(split: Split, source: Literal["world", "other"], category: str = "") 
 
 
 @cache
+def words(name: str) -> tuple[str, ...]:
+    """A list of `talk/words.txt`."""
+    rows = (line.split(":", 1) for line in lines(HERE / "talk" / "words.txt"))
+    return next(split_words(row) for key, row in rows if key == name)
+
+
+@cache
 def modifiers() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Adjectives and doings of each category."""
     table = {}
@@ -125,7 +125,7 @@ def table(name: str) -> tuple[tuple[str, ...], ...]:
 
 @cache
 def frames(name: str, split: Split) -> dict[str, tuple[str, ...]]:
-    """The frames of a file by section; every split keeps at least one per section."""
+    """The frames of a file by section; sections of which the split owns none are left out."""
     sections: dict[str, list[str]] = {}
     current: list[str] = sections.setdefault("", [])
     for line in lines(HERE / "talk" / f"{name}.txt"):
@@ -133,12 +133,8 @@ def frames(name: str, split: Split) -> dict[str, tuple[str, ...]]:
             current = sections.setdefault(line[1:-1], [])
         else:
             current.append(line)
-    return {key: own_frames(found, split) for key, found in sections.items() if found}
-
-
-def own_frames(found: list[str], split: Split) -> tuple[str, ...]:
-    own = [frame for frame in found if is_reserved(frame) == (split == "held_out")]
-    return tuple(own or found[:1])
+    own = {key: tuple(f for f in found if is_reserved(f) == (split == "held_out")) for key, found in sections.items()}
+    return {key: found for key, found in own.items() if found}
 
 
 def choose(frame: str, rng: random.Random) -> str:
@@ -165,8 +161,7 @@ def pick_thing(rng: random.Random, split: Split, category: str = "") -> Thing:
 
 def invented(rng: random.Random, category: str) -> Thing:
     """A thing nobody has heard of, such as "a brindle velmok": only copying can name it."""
-    parts = "bra vel mok tri zu lan dor fi kep sho nim ra glo wex pi tam bur quil sen jo hap lu".split()
-    word = "".join(rng.choice(parts) for _ in range(rng.choice([2, 2, 3])))
+    word = "".join(rng.choice(words("syllables")) for _ in range(rng.choice([2, 2, 3])))
     tail = rng.choice(["", "", " plant", " cake", " toy", " car", " machine", " bird", " stew", " tower"])
     return Thing(word + tail, category or "thing", "one", word + tail)
 
@@ -193,8 +188,14 @@ class Topic:
         topic.describe_thing()
         topic.describe_place()
         topic.describe_person()
-        topic.words |= {"when": rng.choice(WHEN), "city": rng.choice(CITIES), "name": rng.choice(NAMES)}
-        topic.words["place_the"] = rng.choice(["the garden", "our street", "the park", "the lake", "the farm", "the city", "our yard"])
+        topic.words |= {
+            "when": rng.choice(words("when")),
+            "city": rng.choice(words("cities")),
+            "name": rng.choice(words("pets")),
+        }
+        topic.words["place_the"] = rng.choice(
+            ["the garden", "our street", "the park", "the lake", "the farm", "the city", "our yard"]
+        )
         topic.words["weather"] = rng.choice(["snowy", "rainy", "foggy", "wet"])
         return topic
 
@@ -202,7 +203,12 @@ class Topic:
         rng, thing = self.rng, self.thing
         adjectives, doings = modifiers().get(thing.category, ((), ()))
         noun, number, count = thing.word, thing.number, ""
-        if number == "one" and thing.category not in ("scene", "food", "person") and " of " not in noun and rng.random() < 0.1:
+        if (
+            number == "one"
+            and thing.category not in ("scene", "food", "person")
+            and " of " not in noun
+            and rng.random() < 0.1
+        ):
             noun, number = plural_of(noun), "many"
             count = rng.choice(["two", "three", "four", "five", "two", "three"])
         if rng.random() < 0.45:
@@ -217,7 +223,11 @@ class Topic:
         self.captions |= {"a": caption, "n": noun}
         self.words["doing"] = rng.choice(doings or ("standing",))
         they = "they" if many else rng.choice(["she", "he", "it"] if thing.category == "animal" else ["it"])
-        self.words |= {"they": they, "it": {"they": "them", "she": "her", "he": "him"}.get(they, "it"), "is": "are" if many else "is"}
+        self.words |= {
+            "they": they,
+            "it": {"they": "them", "she": "her", "he": "him"}.get(they, "it"),
+            "is": "are" if many else "is",
+        }
         self.words["theyre"] = f"{they}'re" if many else f"{they}'s"
 
     def describe_place(self) -> None:

@@ -10,10 +10,18 @@ from pathlib import Path
 from string import Template
 
 from training.pocket.dialogues import Dialogue, Turn, dialogue
-from training.pocket.phrases import Split, Thing, Topic, article, pick_thing, table, things
+from training.pocket.phrases import Split, Thing, Topic, article, pick_thing, table, things, words
 
 PROMPTS = Path(__file__).parents[2] / "magid_graph" / "prompts"
 REASONS = ("off_topic", "off_topic", "off_topic", "ugly", "ugly", "blank", "unsafe")
+
+
+ANSWERS = {
+    "off_topic": "The picture missed the subject, so name it plainly.",
+    "ugly": "The picture was poor, so ask for less.",
+    "blank": "The picture was empty, so ask for one clear thing.",
+    "unsafe": "The picture was unsafe, so keep it harmless.",
+}
 
 
 @dataclass(slots=True)
@@ -50,7 +58,9 @@ def scanner_reason(found: Dialogue, chosen: list[int], first: int) -> str:
         return f"They talk about {listing(found.themes[:2])}; nothing is shown."
     shown = listing([found.turns[i].shown for i in chosen])
     many = len(chosen) > 1
-    return f"Utterance{'s' if many else ''} {listing([str(first + i) for i in chosen])} show{'' if many else 's'} {shown}."
+    return (
+        f"Utterance{'s' if many else ''} {listing([str(first + i) for i in chosen])} show{'' if many else 's'} {shown}."
+    )
 
 
 def scanner(rng: random.Random, split: Split) -> Sample:
@@ -72,25 +82,6 @@ def scanner_sample(found: Dialogue, limit: int | None, first: int) -> Sample:
         ends.append((at, bool(turn.caption)))
         at += 1
     return Sample(brief, tagged(scanner_reason(found, chosen, first), results), tuple(ends))
-
-
-def ladder(topic: Topic, template_text: str) -> list[str]:
-    """Captions of a topic from the full one to the plainest."""
-    full = topic.captions["a"]
-    thing, at, doing = topic.thing, topic.captions["at"], topic.words["doing"]
-    plain = thing.name if thing.number == "mass" or thing.number == "many" and thing.name == thing.word else article(thing.name)
-    steps = [f"{full} {doing} {at}", f"{full} {at}", f"{plain} {at}", f"one big {thing.name}, close up", plain]
-    return list(dict.fromkeys(steps))
-
-
-def feedback_reason(reason: str, step: str) -> str:
-    said = {
-        "off_topic": "The picture missed the subject, so name it plainly.",
-        "ugly": "The picture was poor, so ask for less.",
-        "blank": "The picture was empty, so ask for one clear thing.",
-        "unsafe": "The picture was unsafe, so keep it harmless.",
-    }
-    return said[reason]
 
 
 def attempt_line(number: int, caption: str, reason: str, rng: random.Random, split: Split) -> str:
@@ -115,14 +106,19 @@ def feedback(rng: random.Random, split: Split) -> Sample:
     index = rng.choice(found.moments())
     turn, (steps, _) = found.turns[index], caption_ladder(found.turns[index])
     done = rng.randint(1, max(1, min(3, len(steps) - 1)))
-    captions = [caption for caption in steps[:done] for _ in range(rng.randint(1, 3))][:6]
+    captions = [caption for caption in steps[:done] for _ in range(rng.choice([1, 1, 2, 3]))][:6]
     reason = rng.choice(REASONS)
-    attempts = [attempt_line(n, c, reason if n == len(captions) else rng.choice(REASONS), rng, split) for n, c in enumerate(captions, 1)]
-    start = max(0, index - rng.randint(0, 3))
+    attempts = [
+        attempt_line(n, c, reason if n == len(captions) else rng.choice(REASONS), rng, split)
+        for n, c in enumerate(captions, 1)
+    ]
+    start = max(0, index - rng.choice([0, 0, 0, 1, 1, 2, 3, 8]))
     context = "\n".join(utterance_line(i, found.turns[i]) for i in range(start, index + 1))
-    brief = template("feedback").substitute(dialogue=context, index=index, utterance=turn.text, attempts="\n".join(attempts))
+    brief = template("feedback").substitute(
+        dialogue=context, index=index, utterance=turn.text, attempts="\n".join(attempts)
+    )
     better = next((step for step in steps if step not in captions), f"a picture of {steps[-1]}")
-    return Sample(brief, tagged(feedback_reason(reason, better), [f"Utterance: {index}: {better}"]))
+    return Sample(brief, tagged(ANSWERS[reason], [f"Utterance: {index}: {better}"]))
 
 
 def caption_ladder(turn: Turn) -> tuple[list[str], str]:
@@ -133,7 +129,14 @@ def caption_ladder(turn: Turn) -> tuple[list[str], str]:
     if shown and shown.split()[-1] not in turn.names[0]:
         name, plain = shown, shown
     place = next((place for place in place_captions() if turn.caption.endswith(place)), "")
-    steps = [turn.caption, f"{shown} {place}".strip(), f"{plain} {place}".strip(), plain, f"{plain}, close up", f"a simple drawing of {plain}"]
+    steps = [
+        turn.caption,
+        f"{shown} {place}".strip(),
+        f"{plain} {place}".strip(),
+        plain,
+        f"{plain}, close up",
+        f"a simple drawing of {plain}",
+    ]
     return list(dict.fromkeys(steps)), name
 
 
@@ -148,7 +151,9 @@ def place_captions() -> tuple[str, ...]:
     found = []
     for preposition, place, *rule in table("places"):
         kept = rule[0] if rule else "a"
-        found.append(f"{preposition} " + (place if kept == "-" else f"the {place}" if kept == "the" else article(place)))
+        found.append(
+            f"{preposition} " + (place if kept == "-" else f"the {place}" if kept == "the" else article(place))
+        )
     return tuple(sorted(found, key=len, reverse=True))
 
 
@@ -170,8 +175,28 @@ def describer(rng: random.Random, split: Split) -> Sample:
     topic = "anything"
     draw = rng.random()
     if draw < 0.35:
-        category = rng.choice(["animal", "wild", "food", "vehicle", "building", "plant", "sport", "instrument", "clothes", "furniture", "bird"])
-        said = {"wild": "wild animals", "food": "food", "clothes": "clothes", "furniture": "furniture", "sport": "sports"}
+        category = rng.choice(
+            [
+                "animal",
+                "wild",
+                "food",
+                "vehicle",
+                "building",
+                "plant",
+                "sport",
+                "instrument",
+                "clothes",
+                "furniture",
+                "bird",
+            ]
+        )
+        said = {
+            "wild": "wild animals",
+            "food": "food",
+            "clothes": "clothes",
+            "furniture": "furniture",
+            "sport": "sports",
+        }
         topic = said.get(category, f"{category}s")
     elif draw < 0.6:
         place = rng.choice(place_captions())
@@ -179,7 +204,7 @@ def describer(rng: random.Random, split: Split) -> Sample:
     elif draw < 0.8:
         thing = pick_thing(rng, split)
         topic = thing.word if thing.number != "one" else article(thing.word)
-    count = rng.choice([1, 2, 3, 3, 4, 5, 5, 6, 8, 10, 12])
+    count = rng.choice([1, 2, 2, 3, 3, 3, 4, 5, 6, 8, 10])
     made: dict[str, None] = {}
     while len(made) < count + 3:
         made[scene_caption(rng, split, thing or pick_thing(rng, split, category), place)] = None
@@ -189,22 +214,18 @@ def describer(rng: random.Random, split: Split) -> Sample:
     return Sample(brief.strip(), "\n".join(f"{n}. {caption}" for n, caption in enumerate(captions[:count], 1)))
 
 
-FRILLS = (
-    "in soft morning light", "with a shallow depth of field", "captured in stunning detail", "bathed in golden light", "evoking a sense of calm",
-    "with vivid colors and rich textures", "in the style of a magazine photo", "surrounded by a peaceful atmosphere", "while the day slowly ends",
-    "that reminds everyone of summer", "with a blurred background full of tiny details", "as if taken from an old album", "highly detailed",
-    "with dramatic shadows on every side", "in a charming and nostalgic mood", "looking as lovely as ever",
-)  # fmt: skip
-
-
 def shorten(rng: random.Random, split: Split) -> Sample:
     """A caption with frills, and without them."""
     topic = Topic.about(rng, split, pick_thing(rng, split))
     thing, doing, at = topic.captions["a"], topic.words["doing"], topic.captions["at"]
-    frills = rng.sample(FRILLS, rng.randint(1, 5))
+    frills = rng.sample(words("frills"), rng.randint(1, 5))
     cut = rng.randint(0, len(frills))
-    opening = rng.choice(["", "", "a photo of ", "a beautiful picture of ", "a wonderful scene with ", "we see ", "the image shows "])
-    long = f"{opening}{thing} {doing} {', '.join(frills[:cut])} {at}, {', '.join(frills[cut:])}".strip(" ,").replace("  ", " ")
+    opening = rng.choice(
+        ["", "", "a photo of ", "a beautiful picture of ", "a wonderful scene with ", "we see ", "the image shows "]
+    )
+    long = f"{opening}{thing} {doing} {', '.join(frills[:cut])} {at}, {', '.join(frills[cut:])}".strip(" ,").replace(
+        "  ", " "
+    )
     limit = rng.choice([4, 6, 8, 10, 12, 15, 20, 30])
     plain = Thing(topic.thing.word, topic.thing.category, topic.thing.number, topic.thing.name)
     bare = plain.word if plain.number != "one" else article(plain.word)
@@ -213,7 +234,7 @@ def shorten(rng: random.Random, split: Split) -> Sample:
     return Sample(template("shorten").substitute(max_words=limit, description=long), f"<result>\n{short}\n</result>")
 
 
-TASKS = {scanner: 0.74, feedback: 0.1, describer: 0.08, shorten: 0.08}
+TASKS = {scanner: 0.76, feedback: 0.08, describer: 0.08, shorten: 0.08}
 
 
 def samples(seed: int, split: Split) -> Iterator[Sample]:
