@@ -228,7 +228,7 @@ def fastest(calls: list[Callable[[], Any]], batch: int, *, repeats: int, device:
 
 
 def seconds(call: Callable[[], Any], device: str) -> float:
-    """Wall time of a call with its work on the device; on a CPU, processor time, which other programs do not stretch."""
+    """Wall time of a call with the device; on a CPU, processor time, which other programs do not stretch."""
     clock = time.perf_counter if device == "cuda" else time.process_time
     started = clock()
     call()
