@@ -7,9 +7,10 @@ from langgraph.runtime import Runtime
 from magid_graph import prompts
 from magid_graph.context import Context
 from magid_graph.errors import BlankPicture, ReplyFault
+from magid_graph.models import TextToImage
 from magid_graph.models.diffusion import styled
 from magid_graph.models.grammars import shorten_grammar
-from magid_graph.models.safety import unsafe_term
+from magid_graph.models.safety import read_terms, unsafe_term
 from magid_graph.protocol import parse_shortened
 from magid_graph.records import Fitted, ImageFile
 from magid_graph.seeds import seed_for
@@ -20,7 +21,7 @@ async def draw(state: IllustrateState, runtime: Runtime[Context]) -> Drawn:
     """Draw the description, with a new seed for each attempt."""
     ctx, description = runtime.context, state["description"]
     seed = _seed(ctx, state, fault=0)
-    if (term := unsafe_term(description, ctx.settings.qa.blocked_terms)) is not None:
+    if (term := unsafe_term(description, (*read_terms(), *ctx.settings.qa.blocked_terms))) is not None:
         refused = Drawing(prompt=description, fitted="whole", seed=seed, image=None, refused_term=term)
         return {"drawing": refused}
     prompt, fitted = await _fit(ctx, state)
@@ -53,7 +54,15 @@ async def _fit(ctx: Context, state: IllustrateState) -> tuple[str, Fitted]:
         shorter = styled(await _shorten(ctx, state), style)
         if model.count_tokens(shorter) <= model.max_tokens:
             return shorter, "shortened"
-    return model.cut(prompt), "cut"
+    return _cut(model, state["description"], style), "cut"
+
+
+def _cut(model: TextToImage, description: str, style: str) -> str:
+    """The longest beginning of the description, in whole words, that fits together with the style."""
+    words = model.cut(description).split()
+    while len(words) > 1 and model.count_tokens(styled(" ".join(words), style)) > model.max_tokens:
+        words.pop()
+    return model.cut(styled(" ".join(words), style))
 
 
 async def _shorten(ctx: Context, state: IllustrateState) -> str:
