@@ -67,7 +67,7 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
                 path,
                 context_tokens=llm.context_tokens,
                 parallel=llm.parallel,
-                threads=llm.threads or os.cpu_count() or 1,
+                threads=llm.threads or max(1, (os.cpu_count() or 1) // 2),
             )
             closing.callback(server.close)
             return OpenAIChat(
@@ -83,7 +83,7 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
         case "fake":
             from magid_graph.models.fake import FakeChat
 
-            return FakeChat()
+            return FakeChat(latency_s=_seconds(model))
     raise _unknown("llm", settings.models.llm, "openai:, gguf:, fake:")
 
 
@@ -116,7 +116,7 @@ def open_text_to_image(settings: Settings, clip: Embedder) -> TextToImage:
         case "fake":
             from magid_graph.models.fake import FakeTextToImage
 
-            return FakeTextToImage()
+            return FakeTextToImage(seconds_per_picture=_seconds(model))
     raise _unknown("text_to_image", settings.models.text_to_image, "diffusers:, retrieval:, fake:")
 
 
@@ -178,6 +178,14 @@ def open_captioner(name: str, settings: Settings) -> Captioner:
 
             return FakeCaptioner()
     raise _unknown("captioner", name, "transformers:, fake:")
+
+
+def _seconds(model: str) -> float:
+    """`fake:0.2` takes that many seconds for each call."""
+    try:
+        return float(model or 0)
+    except ValueError:
+        raise SettingsError(f"model `fake:{model}`: a fake's name is the seconds it takes, e.g. `fake:0.2`") from None
 
 
 def _shipped(model: str, kind: str) -> str:
