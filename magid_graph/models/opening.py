@@ -57,7 +57,10 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
     match backend:
         case "openai":
             name, _, url = model.partition("@")
-            return OpenAIChat(name, base_url=url or None, timeout_s=llm.timeout_s, max_retries=llm.max_retries)
+            key = os.environ.get(llm.api_key_env) if llm.api_key_env else None
+            return OpenAIChat(
+                name, base_url=url or None, api_key=key, timeout_s=llm.timeout_s, max_retries=llm.max_retries
+            )
         case "gguf":
             from magid_graph.models.llama_server import LlamaServer
             from magid_graph.models.weights import fingerprint
