@@ -69,7 +69,7 @@ class Llm(Section):
     parallel: Annotated[int, HowOnly] = Field(4, ge=1)
     """Slots of a GGUF model served in this process."""
     threads: Annotated[int, HowOnly] = Field(0, ge=0)
-    """Of a GGUF model served in this process; 0: half of the cores, because its threads spin and drawing wants the rest."""
+    """Of a GGUF model served in this process; 0: half of the cores (its threads spin, and drawing wants the rest)."""
     api_key_env: Annotated[str | None, HowOnly] = None
     """Name of the environment variable with the key of a server by URL; hosted OpenAI uses `OPENAI_API_KEY`."""
 
