@@ -35,7 +35,8 @@ class Artifacts:
         path = f"images/{sha256[:2]}/{sha256}.{self._format}"
         file = ImageFile(sha256=sha256, path=path, width=image.width, height=image.height)
         if not self.is_intact(file):
-            write_atomically(self._run_dir / path, data)
+            # All neighbours in one folder, where `sweep` finds them: there may be millions of pictures in the others.
+            write_atomically(self._run_dir / path, data, beside=self._run_dir / "images")
         # What a resumed run would read from the file, and judge, is not what was drawn when the format loses detail.
         if self._format == "png":
             self._recent.put(sha256, image)
@@ -74,11 +75,21 @@ class Artifacts:
             return image.convert("RGB")
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a neighbour, fsync, rename: readers see the old file, the new one, or none; never half of one."""
+def sweep(run_dir: Path) -> None:
+    """Remove what a killed process left half-written. For whoever holds the run's lock."""
+    for folder in (run_dir, run_dir / "images", run_dir / "dataset", run_dir / "dataset" / "train"):
+        for part in folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes, *, beside: Path | None = None) -> None:
+    """Write to a neighbour, fsync, rename: readers see the old file, the new one, or none; never half of one.
+
+    `beside`: the neighbour's folder, on the same file system; unset: that of `path`.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, neighbour = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        handle, neighbour = tempfile.mkstemp(dir=beside or path.parent, prefix=".", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from magid_graph.artifacts import Artifacts, write_atomically
+from magid_graph.artifacts import Artifacts, sweep, write_atomically
 from magid_graph.errors import DamagedPicture, StorageFailed
 
 
@@ -40,3 +40,17 @@ def test_nothing_half_written_is_left_where_writing_fails(tmp_path: Path) -> Non
     with pytest.raises(StorageFailed, match="taken"):
         write_atomically(tmp_path / "taken", b"data")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -> None:
+    file = Artifacts(tmp_path).save(Image.effect_noise((8, 8), 40).convert("RGB"))
+    for name in (".abc.part", "images/.abc.part", "dataset/.abc.part", "dataset/train/.abc.part"):
+        write_atomically(tmp_path / name, b"half")
+    sweep(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / file["path"]]
+
+
+def test_a_format_that_loses_detail_is_judged_as_it_is_on_disk(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path, "jpeg")
+    file = artifacts.save(Image.effect_noise((32, 32), 80).convert("RGB"))
+    assert artifacts.open(file).tobytes() == Artifacts(tmp_path, "jpeg").open(file).tobytes()
