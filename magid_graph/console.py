@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from magid_graph.context import Desk
 
 _PLAIN_EVERY_S = 5.0
+_UNBOUNDED = 100_000
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -41,14 +42,18 @@ def show(text: str = "") -> None:
 
 
 def show_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    is_unicode = "utf" in (sys.stdout.encoding or "").lower()
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not is_unicode) + "\n")
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    out.print(table)
+    # A program that reads our output shall not meet names cut to the width of a screen that is not there.
+    out.print(table, width=None if out.is_terminal else _UNBOUNDED)
 
 
 def show_error(error: MagidError) -> None:
@@ -81,7 +86,8 @@ async def _print_lines(progress: Progress, desk: Desk) -> None:
 def _line(progress: Progress, desk: Desk) -> str:
     return (
         f"dialogues {progress.ended.total()}/{progress.goal}, {progress.in_flight} in flight,"
-        f" {progress.ended['failed']} failed | {_pictures(progress, desk)} | {_llm(desk)} | {_time(progress)}"
+        f" {progress.ended['failed']} failed | pictures {_verdicts(progress)} |"
+        f" {desk.tally.llm_calls} LLM calls, {_tokens(desk)} | {progress.elapsed_s:.0f} s, {_eta(progress)}"
     )
 
 
@@ -90,9 +96,9 @@ def _live_view(progress: Progress, desk: Desk) -> Group:
     done = progress.ended.total()
     counts = f"{done}/{progress.goal} done, {progress.in_flight} in flight, {progress.ended['failed']} failed"
     table.add_row("dialogues", ProgressBar(total=max(1, progress.goal), completed=done, width=24), counts)
-    table.add_row("pictures", _rate(progress, desk), _pictures(progress, desk))
-    table.add_row("language model", f"{desk.tally.llm_calls} calls", _llm(desk))
-    table.add_row("time", f"{progress.elapsed_s:.0f} s", _time(progress))
+    table.add_row("pictures", _rate(progress, desk), _verdicts(progress))
+    table.add_row("language model", f"{desk.tally.llm_calls} calls", _tokens(desk))
+    table.add_row("time", f"{progress.elapsed_s:.0f} s", _eta(progress))
     hint = (
         "finishing what is in hand; Ctrl-C again stops at once"
         if progress.is_stopping
@@ -101,10 +107,10 @@ def _live_view(progress: Progress, desk: Desk) -> Group:
     return Group(table, Text(hint, style="dim"))
 
 
-def _pictures(progress: Progress, desk: Desk) -> str:
+def _verdicts(progress: Progress) -> str:
     verdicts = progress.verdicts
     return (
-        f"pictures {verdicts['accept']} accepted, {verdicts['regenerate']} redrawn,"
+        f"{verdicts['accept']} accepted, {verdicts['regenerate']} redrawn,"
         f" {verdicts['feedback']} re-described, {verdicts['discard']} discarded"
     )
 
@@ -113,14 +119,14 @@ def _rate(progress: Progress, desk: Desk) -> str:
     return f"{desk.tally.drawn} drawn, {desk.tally.drawn / max(progress.elapsed_s, 1e-9):.1f}/s"
 
 
-def _llm(desk: Desk) -> str:
+def _tokens(desk: Desk) -> str:
     cached = f", {desk.tally.from_cache} answers from the cache" if desk.tally.from_cache else ""
-    return f"{desk.tally.llm_calls} LLM calls, {desk.tally.llm_tokens} tokens{cached}"
+    return f"{desk.tally.llm_tokens} tokens{cached}"
 
 
-def _time(progress: Progress) -> str:
+def _eta(progress: Progress) -> str:
     eta = progress.eta_s
-    return f"{progress.elapsed_s:.0f} s, " + ("ETA unknown yet" if eta is None else f"ETA {eta:.0f} s")
+    return "ETA unknown yet" if eta is None else f"ETA {eta:.0f} s"
 
 
 def conservation(counts: Mapping[str, int]) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import re
+import shlex
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from magid_graph import __version__, prompts
 from magid_graph.artifacts import write_atomically
@@ -21,6 +26,8 @@ from magid_graph.errors import StorageFailed, UsageError
 from magid_graph.journal import Journal
 
 HOME = Path("outputs")
+
+_BEGINNINGS = ("run.json", "run.db", "run.db-wal", "run.db-shm", "run.lock")
 
 _PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "langgraph", "langchain-openai", "xllamacpp")
 
@@ -37,21 +44,39 @@ class RunDir:
         return Journal(self.path / "run.db")
 
     def settings(self) -> Settings:
-        """The settings that the run was started with."""
-        return Settings.model_validate(self.manifest["settings"])
+        """The settings of the run.
 
-    def lock(self) -> FileLock:
-        """Taken for as long as a process writes here.
+        Raises:
+            UsageError: another version of this program wrote them, and they have changed since.
+        """
+        try:
+            return Settings.model_validate(self.manifest["settings"])
+        except ValidationError as error:
+            raise UsageError(
+                f"`{self.path}` was made by magid-graph {self.manifest['magid_graph']}, whose settings this version"
+                f" ({__version__}) does not know; start a new run, or install that version"
+            ) from error
+
+    def command(self) -> str:
+        """The command line that began this run, naming its directory where that would not be found again."""
+        words = self.manifest["command"]
+        is_named = any(word == "--new" or word.partition("=")[0] == "--out" for word in words)
+        kept = _without_place(words)
+        return shlex.join(["magid-graph", *kept, *(["--out", str(self.path)] if is_named else [])])
+
+    def lock(self) -> AbstractContextManager[object]:
+        """Held for as long as a process writes here.
 
         Raises:
             UsageError: another process holds it.
+            StorageFailed: the directory cannot be written.
         """
-        lock = FileLock(self.path / "run.lock")
         try:
-            lock.acquire(timeout=0)
+            return FileLock(self.path / "run.lock").acquire(timeout=0)
         except Timeout:
             raise UsageError(f"another process is working on `{self.path}`; wait for it, or stop it") from None
-        return lock
+        except OSError as error:
+            raise StorageFailed(f"`{self.path}` cannot be written: {error.strerror or error}") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -99,25 +124,42 @@ def locate(stem: str, wanted: dict[str, Any], *, out: Path | None, is_fresh: boo
         return RunDir(path, wanted, is_new=True)
     there = open_run(path)
     if there.manifest["identity"] != wanted["identity"]:
-        changed = ", ".join(difference(there.manifest, wanted))
+        changed = ", ".join(difference(there, RunDir(path, wanted, is_new=True)))
         raise UsageError(
             f"`{path}` holds another run (changed since: {changed}); give another `--out`, or `--new` for one beside it"
         )
-    return there
+    # The same results, but perhaps by smaller batches or on another device: what is asked for now counts.
+    return replace(there, manifest=there.manifest | {name: wanted[name] for name in ("settings", "origins")})
 
 
 def create(run: RunDir) -> None:
-    """Make the directory and write its manifest.
+    """Make the directory, if there is none.
+
+    Raises:
+        StorageFailed: it cannot be made.
+    """
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageFailed(f"`{run.path}` cannot be made: {error.strerror}; choose another `--out`") from error
+
+
+def write_manifest(run: RunDir) -> None:
+    """Write `run.json`.
 
     Raises:
         StorageFailed: it cannot be written.
     """
-    try:
-        (run.path / "images").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageFailed(f"`{run.path}` cannot be made: {error.strerror}; choose another `--out`") from error
     text = json.dumps(run.manifest, indent=2, ensure_ascii=False) + "\n"
     write_atomically(run.path / "run.json", text.encode())
+
+
+def discard(run: RunDir) -> None:
+    """Remove a run that did not begin; a directory that was there before, or holds anything else, stays."""
+    for name in _BEGINNINGS:
+        (run.path / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        run.path.rmdir()
 
 
 def open_run(path: Path) -> RunDir:
@@ -126,33 +168,38 @@ def open_run(path: Path) -> RunDir:
     Raises:
         UsageError: there is no run.
     """
-    path = path if path.exists() else HOME / path
+    place = path if (path / "run.json").exists() else HOME / path
     try:
-        return RunDir(path, json.loads((path / "run.json").read_text("utf-8")), is_new=False)
+        return RunDir(place, json.loads((place / "run.json").read_text("utf-8")), is_new=False)
     except (FileNotFoundError, NotADirectoryError):
         known = ", ".join(sorted(f"`{run.parent}`" for run in HOME.glob("*/run.json"))) or "none"
         raise UsageError(f"there is no run in `{path}`; runs under `{HOME}`: {known}") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"`{path / 'run.json'}` cannot be read: {error}") from error
+        raise UsageError(f"`{place / 'run.json'}` cannot be read: {error}") from error
 
 
-def relatives(stem: str, wanted: dict[str, Any]) -> list[tuple[Path, list[str]]]:
-    """Other runs of the same input's name, newest first, each with what differs."""
+def latest_relative(stem: str, run: RunDir) -> RunDir | None:
+    """The newest other run of the same input's name, if there is one that can be read."""
     found = []
-    for file in HOME.glob(f"{_safe(stem)}-*/run.json"):
-        there = open_run(file.parent).manifest
-        if there["identity"] != wanted["identity"]:
-            found.append((there["created_at"], file.parent, difference(there, wanted)))
-    return [(path, changed) for _, path, changed in sorted(found, reverse=True)]
+    for file in HOME.glob(f"{_safe(stem)}-{'[0-9a-f]' * 8}*/run.json"):
+        with contextlib.suppress(UsageError):
+            found.append(open_run(file.parent))
+    others = [other for other in found if other.path != run.path]
+    return max(others, key=lambda other: str(other.manifest["created_at"]), default=None)
 
 
-def difference(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """What the results of two runs depend on differently, in words."""
-    changed = [] if one["input"]["sha256"] == other["input"]["sha256"] else ["the input"]
-    before, after = (determining(Settings.model_validate(m["settings"])) for m in (one, other))
+def difference(one: RunDir, other: RunDir) -> list[str]:
+    """What the results of two runs depend on differently, in words.
+
+    Raises:
+        UsageError: another version of this program wrote one of them.
+    """
+    was, now = one.manifest, other.manifest
+    before, after = determining(one.settings()), determining(other.settings())
+    changed = [] if was["input"]["sha256"] == now["input"]["sha256"] else ["the input"]
     changed += [f"{key} {before[key]} -> {after[key]}" for key in after if before[key] != after[key]]
-    changed += [f"prompt {name}" for name in other["prompts"] if one["prompts"].get(name) != other["prompts"][name]]
-    return changed + (["the shipped weights"] if one["weights"] != other["weights"] else [])
+    changed += [f"prompt {name}" for name in now["prompts"] if was["prompts"].get(name) != now["prompts"][name]]
+    return changed + (["the shipped weights"] if was["weights"] != now["weights"] else [])
 
 
 def _prompt_names(settings: Settings) -> list[str]:
@@ -187,8 +234,25 @@ def _beside(path: Path) -> Path:
     return path
 
 
+def _is_beginning(entry: Path) -> bool:
+    """Whether a run that was killed as it began may have left this."""
+    return entry.name in _BEGINNINGS or (entry.name.startswith(".") and entry.suffix == ".part")
+
+
+def _without_place(words: Sequence[str]) -> list[str]:
+    """The words of a command line without `--new` and `--out DIR`."""
+    kept = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--out":
+            next(rest, None)
+        elif word != "--new" and not word.startswith("--out="):
+            kept.append(word)
+    return kept
+
+
 def _refuse_foreign(path: Path) -> None:
     if path.is_file():
         raise UsageError(f"`{path}` is a file; `--out` names a directory")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(not _is_beginning(entry) for entry in path.iterdir()):
         raise UsageError(f"`{path}` is not empty and holds no run; `--out` names a new directory or one of a run")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from magid_graph import config, run_dir
 from magid_graph.readers import open_input
-from magid_graph.session import make
+from magid_graph.session import make, take_up_again
 from magid_graph.summary import sum_up, write_views
 
 FAKES = [
@@ -38,9 +38,8 @@ def test_a_damaged_picture_is_never_shipped_and_retry_draws_it_again(tmp_path: P
     files = write_views(run, journal)
     assert len(shipped.read_text().splitlines()) == 1
     assert sum_up(run, journal, files)["failed"] == {"damaged_picture": 1}
-    assert journal.reopen_failed() == 1
     journal.close()
 
-    code, summary = make(run, None, limit=None, is_quiet=True)
+    code, summary = take_up_again(run, reason=None, is_quiet=True)
     assert (code, summary["failed"]) == (0, {})
     assert len(shipped.read_text().splitlines()) == 2

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 
 import typer
 
 from magid_graph import __version__
 from magid_graph.cli import config, dialogue, doctor, runs
-from magid_graph.errors import MagidError, UsageError
+from magid_graph.errors import MagidError, StorageFailed, UsageError
 
 app = typer.Typer(
     name="magid-graph",
@@ -50,3 +51,8 @@ def main() -> None:
 
         console.show_error(error)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except (OSError, sqlite3.Error) as error:
+        from magid_graph import console
+
+        console.show_error(StorageFailed(f"{error}; make room or mend it, and run the same command again"))
+        sys.exit(1)

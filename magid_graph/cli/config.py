@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from magid_graph.cli import options
 from magid_graph.config import DEFAULT_PRESET, flat, load
 
@@ -20,5 +22,12 @@ def show_config(
     if as_json:
         console.show_json({key: {"value": value, "from": loaded.origins[key]} for key, value in values.items()})
     else:
-        rows = [(key, "unset" if value is None else value, loaded.origins[key]) for key, value in values.items()]
+        rows = [(key, _as_written(value), loaded.origins[key]) for key, value in values.items()]
         console.show_table(("setting", "value", "from"), rows)
+
+
+def _as_written(value: object) -> str:
+    """As `--set` takes it."""
+    if value is None:
+        return "unset"
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from magid_graph.cli import options
 from magid_graph.cli.ending import finish
 from magid_graph.config import DEFAULT_PRESET, load
+from magid_graph.errors import UsageError
 
 if TYPE_CHECKING:
     from magid_graph.run_dir import RunDir
@@ -36,10 +38,12 @@ def dialogue(
     The same command run again goes on where it was stopped.
     """
     from magid_graph import console, run_dir
+    from magid_graph.models.opening import check_names
     from magid_graph.plan import plan_of
     from magid_graph.readers import open_input
 
     loaded = load(preset, config_path=config, assignments=set_ or ())
+    check_names(loaded.settings)
     stem = "stdin" if source == "-" else Path(source).stem
     with open_input(source) as dialogues:
         if dry_run:
@@ -50,19 +54,20 @@ def dialogue(
 
         wanted = run_dir.manifest(loaded, source, run_dir.sha256_of(dialogues.path))
         run = run_dir.locate(stem, wanted, out=out, is_fresh=new)
-        if not quiet:
-            _say_which(run, stem, wanted)
-        code, summary = make(run, dialogues, limit=limit, is_quiet=quiet)
+        greeting = _which(run, None if out else run_dir.latest_relative(stem, run))
+        code, summary = make(run, dialogues, limit=limit, is_quiet=quiet, greeting=greeting)
     finish(code, summary, is_quiet=quiet, as_json=as_json)
 
 
-def _say_which(run: RunDir, stem: str, wanted: dict[str, Any]) -> None:
+def _which(run: RunDir, relative: RunDir | None) -> list[str]:
     """Which run this is: continued, or new, and how it differs from the latest of the same name."""
-    from magid_graph import console, run_dir
+    from magid_graph import run_dir
 
     if not run.is_new:
-        console.say(f"continuing `{run.path}`")
-        return
-    console.say(f"new run `{run.path}`")
-    for path, changed in run_dir.relatives(stem, wanted)[:1]:
-        console.say(f"  it is not `{path}`: changed since then: {', '.join(changed) or 'nothing (--new or --out)'}")
+        return [f"continuing `{run.path}`"]
+    lines = [f"new run `{run.path}`"]
+    if relative is not None:
+        with contextlib.suppress(UsageError):  # another version made that one: nothing can be compared
+            changed = ", ".join(run_dir.difference(relative, run)) or "nothing"
+            lines.append(f"  beside the run before, `{relative.path}`; changed since then: {changed}")
+    return lines

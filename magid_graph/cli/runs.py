@@ -10,6 +10,9 @@ import typer
 from magid_graph.cli import options
 from magid_graph.cli.ending import finish
 
+_MOST_SHOWN = 50
+"""Failures in a table; a person reads no more."""
+
 
 def status(run: options.Run, as_json: options.AsJson = False) -> None:
     """Show how a run stands: items by state, pictures by verdict, and what failed."""
@@ -20,12 +23,15 @@ def status(run: options.Run, as_json: options.AsJson = False) -> None:
     with contextlib.closing(opened.journal()) as journal:
         summary = sum_up(opened, journal, {"run directory": str(opened.path)})
         failures = [(item.key, item.reason, item.message) for item in journal.items(("failed",))]
+    columns = ("key", "cause", "message")
     if as_json:
-        console.show_json({**summary, "failures": failures})
+        console.show_json({**summary, "failures": [dict(zip(columns, row, strict=True)) for row in failures]})
         return
     console.show_summary(summary)
     if failures:
-        console.show_table(("failed", "cause", "message"), failures)
+        console.show_table(columns, failures[:_MOST_SHOWN])
+    if len(failures) > _MOST_SHOWN:
+        console.show(f"… and {len(failures) - _MOST_SHOWN} more; `--json` shows all")
 
 
 def retry(
@@ -35,14 +41,9 @@ def retry(
     as_json: options.AsJson = False,
 ) -> None:
     """Take up failed items again; finished calls are not paid for twice."""
-    from magid_graph import console, run_dir, session
+    from magid_graph import run_dir, session
 
-    opened = run_dir.open_run(run)
-    with contextlib.closing(opened.journal()) as journal:
-        reopened = journal.reopen_failed(reason)
-    if not quiet:
-        console.say(f"{reopened} failed dialogues are taken up again")
-    code, summary = session.make(opened, None, limit=None, is_quiet=quiet)
+    code, summary = session.take_up_again(run_dir.open_run(run), reason=reason, is_quiet=quiet)
     finish(code, summary, is_quiet=quiet, as_json=as_json)
 
 

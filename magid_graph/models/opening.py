@@ -14,6 +14,23 @@ from magid_graph.context import Models
 from magid_graph.errors import SettingsError
 from magid_graph.models import AestheticHead, Captioner, Chat, Embedder, SafetyClassifier, TextToImage
 
+_BACKENDS = {
+    "llm": ("openai", "gguf", "fake"),
+    "text_to_image": ("diffusers", "retrieval", "fake"),
+    "clip": ("open_clip", "fake"),
+    "aesthetic": ("head", "fake"),
+    "aesthetic_clip": ("open_clip", "fake"),
+    "safety": ("opennsfw", "transformers", "fake"),
+    "captioner": ("transformers", "fake"),
+}
+
+
+def check_names(settings: Settings) -> None:
+    """Raises `SettingsError` where a model's name is none that could be opened. Opens nothing."""
+    for kind, name in settings.models.model_dump().items():
+        if name is not None and split_name(name)[0] not in _BACKENDS[kind]:
+            raise _unknown(kind, name)
+
 
 @contextmanager
 def open_models(settings: Settings) -> Iterator[Models]:
@@ -87,7 +104,7 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
             from magid_graph.models.fake import FakeChat
 
             return FakeChat(latency_s=_seconds(model))
-    raise _unknown("llm", settings.models.llm, "openai:, gguf:, fake:")
+    raise _unknown("llm", settings.models.llm)
 
 
 def open_text_to_image(settings: Settings, clip: Embedder) -> TextToImage:
@@ -120,7 +137,7 @@ def open_text_to_image(settings: Settings, clip: Embedder) -> TextToImage:
             from magid_graph.models.fake import FakeTextToImage
 
             return FakeTextToImage(seconds_per_picture=_seconds(model))
-    raise _unknown("text_to_image", settings.models.text_to_image, "diffusers:, retrieval:, fake:")
+    raise _unknown("text_to_image", settings.models.text_to_image)
 
 
 def open_embedder(name: str, settings: Settings) -> Embedder:
@@ -134,7 +151,7 @@ def open_embedder(name: str, settings: Settings) -> Embedder:
             from magid_graph.models.fake import FakeEmbedder
 
             return FakeEmbedder()
-    raise _unknown("clip", name, "open_clip:, fake:")
+    raise _unknown("clip", name)
 
 
 def open_aesthetic(name: str, clip: Embedder) -> AestheticHead:
@@ -148,7 +165,7 @@ def open_aesthetic(name: str, clip: Embedder) -> AestheticHead:
             from magid_graph.models.fake import FakeAestheticHead
 
             return FakeAestheticHead()
-    raise _unknown("aesthetic", name, "head:, fake:")
+    raise _unknown("aesthetic", name)
 
 
 def open_safety(name: str, settings: Settings) -> SafetyClassifier:
@@ -166,7 +183,7 @@ def open_safety(name: str, settings: Settings) -> SafetyClassifier:
             from magid_graph.models.fake import FakeSafety
 
             return FakeSafety()
-    raise _unknown("safety", name, "opennsfw:, transformers:, fake:")
+    raise _unknown("safety", name)
 
 
 def open_captioner(name: str, settings: Settings) -> Captioner:
@@ -180,7 +197,7 @@ def open_captioner(name: str, settings: Settings) -> Captioner:
             from magid_graph.models.fake import FakeCaptioner
 
             return FakeCaptioner()
-    raise _unknown("captioner", name, "transformers:, fake:")
+    raise _unknown("captioner", name)
 
 
 def _seconds(model: str) -> float:
@@ -196,5 +213,6 @@ def _shipped(model: str, kind: str) -> str:
     return str(pocket.weights(kind)) if model == "pocket" else model
 
 
-def _unknown(kind: str, name: str, known: str) -> SettingsError:
-    return SettingsError(f"`models.{kind}={name}`: no such backend; known: {known}")
+def _unknown(kind: str, name: str) -> SettingsError:
+    known = ", ".join(f"`{backend}:`" for backend in _BACKENDS[kind])
+    return SettingsError(f"`models.{kind}={name}`: there is no such backend; known: {known}")
