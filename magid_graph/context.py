@@ -27,7 +27,7 @@ from magid_graph.models import (
 from magid_graph.models.batcher import Batcher
 from magid_graph.models.diffusion import blank
 from magid_graph.recent import Recent
-from magid_graph.records import ImageFile, Span
+from magid_graph.records import Attempt, ImageFile, Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -228,12 +228,14 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What one graph run works with; `spans` and `asked` are what it leaves for the journal."""
+    """What one graph run works with; `spans`, `asked` and `attempts` are what it leaves for the journal."""
 
     desk: Desk
     settings: Settings
     spans: list[Span] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    """Kept here too, because the state of a graph run that fails is lost."""
 
     async def ask(
         self,

@@ -94,6 +94,7 @@ class Runner:
             logger.exception("item `%s` failed", dialogue["key"])
             outcome = Outcome(dialogue["key"], "failed", "unexpected", f"{type(fault).__name__}: {fault}")
         outcome.duration_s = round(time.perf_counter() - started, 4)
+        outcome.attempts = sorted(context.attempts, key=lambda attempt: (attempt["turn"], attempt["n"]))
         outcome.spans, outcome.asked = context.spans, context.asked
         return outcome
 
@@ -102,6 +103,5 @@ def conclude(key: str, state: dict[str, Any]) -> Outcome:
     """Accepted when at least one picture was kept; else rejected, with the reason."""
     attempts = sorted(state["attempts"], key=lambda attempt: (attempt["turn"], attempt["n"]))
     if any(attempt["verdict"] == "accept" for attempt in attempts):
-        return Outcome(key, "accepted", attempts=attempts)
-    reason = attempts[-1]["reason"] if attempts else "no_moment"
-    return Outcome(key, "rejected", reason, attempts=attempts)
+        return Outcome(key, "accepted")
+    return Outcome(key, "rejected", attempts[-1]["reason"] if attempts else "no_moment")

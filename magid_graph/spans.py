@@ -42,6 +42,7 @@ def traced(name: str, node: Node[StateT_contra]) -> Node[StateT_contra]:
             raise
         else:
             span["wrote"] = _without_attempts(wrote)
+            runtime.context.attempts.extend(wrote.get("attempts", ()))
             if "verdict" in wrote:
                 span["edge"] = wrote["verdict"]
             return wrote
