@@ -289,6 +289,8 @@ def load_vocabulary(checkpoint_dir: Path) -> Vocabulary:
 
 def quantisation(name: str) -> gguf.GGMLQuantizationType:
     """More bits where they are few or matter most."""
+    if ".ffn_" in name:
+        return gguf.GGMLQuantizationType.Q4_0
     return gguf.GGMLQuantizationType.Q5_0
 
 
@@ -345,7 +347,7 @@ def main() -> None:
     for name in ("prune", "train", "export"):
         commands.add_parser(name).add_argument("--dir", type=Path, required=True, help="checkpoint directory")
     commands.choices["prune"].add_argument("--base", type=Path, required=True)
-    commands.choices["prune"].add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 8, 16, 29])
+    commands.choices["prune"].add_argument("--layers", type=int, nargs="+", default=[0, 1, 2, 16, 17, 18, 29])
     commands.choices["prune"].add_argument(
         "--first", type=int, default=7000, help="how many tokens to keep whatever the texts use"
     )

@@ -55,12 +55,34 @@ def listing(words: list[str]) -> str:
 def scanner_reason(found: Dialogue, chosen: list[int], first: int) -> str:
     """Why these turns, or why none."""
     if not chosen:
-        return f"They talk about {listing(found.themes[:2])}; nothing is shown."
+        return "Nothing is shown."
     shown = listing([found.turns[i].shown for i in chosen])
     many = len(chosen) > 1
     return (
         f"Utterance{'s' if many else ''} {listing([str(first + i) for i in chosen])} show{'' if many else 's'} {shown}."
     )
+
+
+def glimpse(rng: random.Random, split: Split) -> Sample:
+    """The scanner's brief for one to three turns: many descriptions to copy, little to read."""
+    found = dialogue(rng, split)
+    while not found.moments() and rng.random() < 0.8:
+        found = dialogue(rng, split)
+    at = rng.choice(found.moments() or [0])
+    start = max(0, at - rng.choice([0, 0, 1]))
+    turn = found.turns[at]
+    if turn.caption and turn.names[0].lower() not in turn.text.lower():
+        # What is shown was named earlier, in the exchange that this turn belongs to.
+        start = max(0, at - 4)
+    found.turns = found.turns[start : at + rng.choice([1, 1, 2])]
+    return scanner_sample(found, 2, rng.choice([0, 0, start, rng.randint(0, 40)]))
+
+
+def echo(rng: random.Random, split: Split) -> Sample:
+    """Words without sense, to be said again: how copying is learned, not what is copied."""
+    ours = [word for row in table("things") for word in row[1].replace("~", "").replace("+", "").split(", ")]
+    picked = rng.choices(ours, k=rng.randint(4, 16))
+    return Sample("Say: " + ", ".join(picked), ", ".join(picked))
 
 
 def scanner(rng: random.Random, split: Split) -> Sample:
@@ -234,7 +256,7 @@ def shorten(rng: random.Random, split: Split) -> Sample:
     return Sample(template("shorten").substitute(max_words=limit, description=long), f"<result>\n{short}\n</result>")
 
 
-TASKS = {scanner: 0.76, feedback: 0.08, describer: 0.08, shorten: 0.08}
+TASKS = {scanner: 0.42, glimpse: 0.32, echo: 0.08, feedback: 0.05, describer: 0.05, shorten: 0.08}
 
 
 def samples(seed: int, split: Split) -> Iterator[Sample]:
