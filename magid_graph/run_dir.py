@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from magid_graph import __version__, prompts
-from magid_graph.artifacts import write_atomically
+from magid_graph.artifacts import sweep, write_atomically
 from magid_graph.config import Loaded, Settings, determining, fingerprint
 from magid_graph.errors import StorageFailed, UsageError
 from magid_graph.journal import Journal
@@ -65,14 +65,16 @@ class RunDir:
         return shlex.join(["magid-graph", *kept, *(["--out", str(self.path)] if is_named else [])])
 
     def lock(self) -> AbstractContextManager[object]:
-        """Held for as long as a process writes here.
+        """Held for as long as a process writes here. What a killed one left half-written is removed.
 
         Raises:
             UsageError: another process holds it.
             StorageFailed: the directory cannot be written.
         """
         try:
-            return FileLock(self.path / "run.lock").acquire(timeout=0)
+            held = FileLock(self.path / "run.lock").acquire(timeout=0)
+            sweep(self.path)
+            return held
         except Timeout:
             raise UsageError(f"another process is working on `{self.path}`; wait for it, or stop it") from None
         except OSError as error:
