@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _PLAIN_EVERY_S = 5.0
 _UNBOUNDED = 100_000
 
-out = Console(highlight=False, soft_wrap=True)
+# A program that reads our output shall not meet tables cut to the width of a screen that is not there.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _UNBOUNDED)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -52,8 +53,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: 
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    # A program that reads our output shall not meet names cut to the width of a screen that is not there.
-    out.print(table, width=None if out.is_terminal else _UNBOUNDED)
+    out.print(table)
 
 
 def show_error(error: MagidError) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from magid_graph import __version__
 from magid_graph.cli import config, dialogue, doctor, runs
-from magid_graph.errors import MagidError, StorageFailed, UsageError
+from magid_graph.errors import MagidError, RunStopped, StorageFailed, UsageError
 
 app = typer.Typer(
     name="magid-graph",
@@ -50,6 +50,8 @@ def main() -> None:
         from magid_graph import console
 
         console.show_error(error)
+        if isinstance(error, RunStopped) and not isinstance(error, StorageFailed):
+            console.say("next: once that is mended, the same command goes on; what is finished is kept")
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except (OSError, sqlite3.Error) as error:
         from magid_graph import console
