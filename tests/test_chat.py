@@ -168,13 +168,16 @@ async def test_a_fault_of_one_call_fails_that_call(answer: Answer, words: str, r
 async def test_a_refused_key_is_not_tried_again_and_never_shown(code: int) -> None:
     answer = fails(code, "Incorrect API key provided: sk-secret.")
     said, asked = await refusal(answer, expected=ModelUnavailable, api_key="sk-secret")
-    assert said == "`URL` refuses us: Incorrect API key provided: …. Give it the key that this server wants"
+    assert (
+        said
+        == "`URL` refuses us: Incorrect API key provided: …. Name the variable that holds its key: `--set llm.api_key_env=NAME`"
+    )
     assert asked == 1
 
 
 async def test_a_server_that_wants_a_key_we_do_not_have_says_so() -> None:
     said, _ = await refusal(fails(401, "no key"), expected=ModelUnavailable)
-    assert said.endswith("This server wants a key, and has none from us")
+    assert said.endswith("Name the variable that holds its key: `--set llm.api_key_env=NAME`")
 
 
 async def test_an_unknown_model_is_told_with_those_that_are_served() -> None:

@@ -184,9 +184,7 @@ class OpenAIChat:
     def _key_advice(self) -> str:
         if self._is_hosted:
             return "Set `OPENAI_API_KEY` to a key that may use this model"
-        return (
-            "Give it the key that this server wants" if self._key else "This server wants a key, and has none from us"
-        )
+        return "Name the variable that holds its key: `--set llm.api_key_env=NAME`"
 
     async def _unknown_model(self, error: openai.NotFoundError) -> str:
         models = await self._served_models()
