@@ -28,7 +28,7 @@ from training.pocket import tasks
 from training.pocket.dialogues import dialogues
 
 ROOT = Path(__file__).parents[1]
-GGUF = ROOT / "magid_graph" / "pocket" / "weights" / "llm" / "llm.gguf"
+GGUF = ROOT / "magid_graph" / "pocket" / "weights" / "llm" / "pocket-llm.gguf"
 EVERYDAY = ROOT / "tests" / "data" / "everyday.json"
 SEED = 77
 TEMPERATURE = 0.0

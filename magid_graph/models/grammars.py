@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _REASON = r'reason ::= "<reason>" [^<>\n ] [^<>\n]{2,158} "</reason>\n"'
-# A description starts with a letter, so that no list mark, quotation mark or tag gets in.
-_DESCRIPTION = r"text ::= [a-zA-Z] [^<>\n]{2,198}"
+# A description starts with a letter and holds no colon, so that no list mark, tag or second "Utterance: 3: " gets in.
+_DESCRIPTION = r"text ::= [a-zA-Z] [^<>:\n]{2,158}"
 
 
 def scanner_grammar(indices: Sequence[int], max_images: int) -> str:
