@@ -15,30 +15,43 @@ MASS = frozenset(
     ).split(", ")
 )
 """Words that need no article."""
+MOVES = (
+    "sitting", "standing", "resting", "playing", "walking around", "relaxing", "looking at the camera", "lying down",
+    "waiting", "sleeping", "running", "jumping", "eating", "drinking", "looking around", "napping",
+    "catching a frisbee",
+    "chasing a toy", "playing with a toy", "wagging its tail", "in a basket", "curled up", "exploring",
+    "sniffing around",
+    "with a happy face", "taking a nap", "hiding", "begging for a treat", "enjoying the day", "howling",
+    "eating leaves",
+)  # fmt: skip
 VERBS: dict[str, tuple[str, ...]] = {
-    "animal": (
-        "sitting",
-        "standing",
-        "resting",
-        "playing",
-        "walking around",
-        "relaxing",
-        "looking at the camera",
-        "lying down",
-        "waiting",
+    "animal": MOVES,
+    "wild": (*MOVES, "roaming", "wandering", "looking for food"),
+    "bird": (*MOVES, "perched", "singing", "flying by", "spreading its wings"),
+    "marine": (*MOVES, "swimming", "moving along", "splashing", "floating", "jumping out of the water", "diving"),
+    "food": (
+        "served", "sitting", "waiting to be eaten", "freshly made", "ready to eat", "placed", "for breakfast",
+        "for lunch",
+        "for dinner", "steaming", "in a bowl", "on a plate", "straight from the oven", "that we made", "half eaten", "",
     ),
-    "wild": ("standing", "resting", "walking", "roaming", "looking around", "sitting quietly", "wandering"),
-    "bird": ("perched", "standing", "resting", "singing", "sitting", "looking around"),
-    "marine": ("swimming", "resting", "moving along", "splashing", "floating"),
-    "food": ("served", "sitting", "waiting to be eaten", "freshly made", "ready to eat", "placed", ""),
-    "vehicle": ("parked", "standing", "driving", "waiting", "stopped", ""),
-    "flyer": ("flying", "hovering", "landing", "taking off", ""),
-    "boat": ("sailing", "floating", "anchored", "drifting", ""),
-    "building": ("standing", "rising up", "", ""),
-    "plant": ("growing", "standing", "blooming", ""),
-    "person": ("posing", "smiling", "having fun", "standing", "in action", "enjoying the moment", ""),
-}
-THINGS = ("lying", "placed", "resting", "left", "sitting", "", "", "on display")
+    "vehicle": (
+        "parked", "standing", "driving", "waiting", "stopped", "speeding along", "with its lights on", "in motion",
+        "for sale", "",
+    ),
+    "flyer": ("flying", "hovering", "landing", "taking off", "passing by", "soaring", ""),
+    "boat": ("sailing", "floating", "anchored", "drifting", "gliding along", "leaving", ""),
+    "building": ("standing", "rising up", "with open doors", "seen from afar", "", ""),
+    "plant": ("growing", "standing", "blooming", "in a vase", "in a pot", "in full bloom", "swaying in the wind", ""),
+    "person": (
+        "posing", "smiling", "having fun", "standing", "in action", "enjoying the moment", "laughing", "waving",
+        "playing",
+        "getting ready", "with friends", "taking a break", "in a costume", "",
+    ),
+}  # fmt: skip
+THINGS = (
+    "lying", "placed", "resting", "left", "sitting", "on display", "lying around", "hanging", "waiting to be used", "",
+    "ready for the trip", "that I bought", "from the shop", "", "",
+)  # fmt: skip
 ADJECTIVES: dict[Split, tuple[str, ...]] = {
     "train": tuple(
         (  # noqa: SIM905
@@ -91,19 +104,13 @@ ENDINGS: dict[Split, tuple[str, ...]] = {
 }  # fmt: skip
 TOGETHER: dict[Split, tuple[str, ...]] = {
     "train": (
-        " and ",
-        " and ",
-        " next to ",
-        " beside ",
-        " with ",
-        " together with ",
-        ", ",
-        " close to ",
-        " to the left of ",
-        " near ",
+        " and ", " and ", " and ", " next to ", " beside ", " with ", " together with ", ", ", " close to ", " near ",
+        " to the left of ", " in front of ", " holding ", " wearing ", " on ", " by ", " behind ", " and also ",
+        " playing with ",
+        " under ", " looking at ", " and then ", " as well as ",
     ),
     "heldout": (" alongside ", " and ", " accompanied by ", " right by ", " plus "),
-}
+}  # fmt: skip
 COUNTS: dict[int, tuple[str, ...]] = {
     2: ("two", "two", "a couple of", "2", "a pair of", "both"),
     3: ("three", "three", "3", "a trio of", "a few"),

@@ -16,6 +16,7 @@ when the encoder is there, the UNet also hears what it really says.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -28,9 +29,10 @@ from torch import Tensor, nn
 from transformers import BertModel, BertTokenizerFast
 
 from training.pocket import words
+from training.pocket.autoencoder import patches_of
 from training.pocket.progress import Clock, device, learning_rate, load_state, save_state
 from training.pocket.scenes import read
-from training.pocket.world import COLOURS, NAMES, PLACES, Scene, caption, sample_scene
+from training.pocket.world import COLOURS, NAMES, PLACES, Placed, Scene, caption, render, sample_scene
 
 LATENTS = 32
 SIDE = 8
@@ -57,10 +59,11 @@ NOTHING = len(NAMES) + len(PLACES)
 """Row of the `thing` code that stands for no object."""
 
 
-def codebook() -> dict[Block, Tensor]:
+def codebook(state_dir: Path) -> dict[Block, Tensor]:
     """The fixed code of every answer, [answers, width]: what the text encoder learns to say and the UNet to read.
 
-    Random rather than learnt, so that both can be trained at the same time, and nearly at right angles to each other.
+    Fixed, so that both can be trained at the same time. Random, except that an object's code tells what it looks
+    like: then what the UNet learns about drawing one object helps it with all that resemble it.
     """
     numbers = torch.Generator().manual_seed(20)
     rows: dict[Block, int] = {
@@ -70,7 +73,30 @@ def codebook() -> dict[Block, Tensor]:
         "size": len(SIZES),
         "hue": len(HUES),
     }
-    return {block: torch.randn(rows[block], end - start, generator=numbers) for block, (start, end) in BLOCKS.items()}
+    codes = {block: torch.randn(rows[block], end - start, generator=numbers) for block, (start, end) in BLOCKS.items()}
+    path = state_dir / "looks.pt"
+    looks = load_state(path)
+    if looks is None:
+        looks = {"looks": looks_of_objects(state_dir)}
+        save_state(looks, path)
+    codes["thing"][: len(NAMES)] = looks["looks"]
+    return codes
+
+
+def looks_of_objects(state_dir: Path) -> Tensor:
+    """Each object, drawn large, on the main axes along which objects differ; [objects, width], deviation 1."""
+    axes = load_state(state_dir / "axes.pt")
+    if axes is None:
+        raise SystemExit(f"no `axes.pt` in `{state_dir}`: run `training.pocket.autoencoder latents` first")
+    drawn = np.stack([np.asarray(render(Scene("plain", (Placed(name),)))) for name in NAMES])
+    latents = ((patches_of(drawn) - axes["mean"]) @ axes["map"]).flatten(1)
+    start, end = BLOCKS["thing"]
+    left, spread, _ = torch.linalg.svd(latents - latents.mean(0), full_matrices=False)
+    # Between whitened (all axes alike, objects easy to tell apart) and not (what matters most is loudest).
+    looks = left[:, : end - start] * spread[: end - start] ** 0.35
+    # Pale objects differ little from the pale ground; without this they would differ too little from each other.
+    looks = looks / looks.norm(dim=1, keepdim=True) ** 0.7
+    return looks / looks.std()
 
 
 def answers(scene: Scene) -> list[list[int]]:
@@ -166,7 +192,9 @@ def word_loss(states: Tensor, said: Tensor, codes: dict[Block, Tensor]) -> tuple
     right = torch.zeros(())
     heard = said[:, 0, 0] >= 0
     for i, (block, (start, end)) in enumerate(BLOCKS.items()):
-        logits = states[heard, :3, start:end] @ codes[block].T * (8 / (end - start))
+        table = codes[block]
+        likeness = states[heard, :3, start:end] @ table.T - 0.5 * table.square().sum(-1)
+        logits = likeness * (8 / (end - start))
         total = total + 0.3 * nn.functional.cross_entropy(logits.flatten(0, 1), said[heard, :, i].flatten())
         if block == "thing":
             right = (logits.argmax(-1) == said[heard, :, 0]).float().mean(0)
@@ -176,7 +204,7 @@ def word_loss(states: Tensor, said: Tensor, codes: dict[Block, Tensor]) -> tuple
 def train_words(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch: int) -> None:
     """Teach the text encoder what captions say, on endless captions."""
     tokenizer, vectors = words.build(data_dir / "words")
-    encoder, codes = words.build_encoder(vectors).train(), codebook()
+    encoder, codes = words.build_encoder(vectors).train(), codebook(state_dir)
     learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     step, clock, path = 0, Clock(minutes), state_dir / "text.pt"
@@ -195,7 +223,7 @@ def train_words(data_dir: Path, state_dir: Path, *, minutes: float, peak: float,
         texts = [scattered(caption(scene, rng), idle, rng) for scene in scenes]
         texts[0], said[0] = "", -1
         with torch.autocast("cpu", torch.bfloat16):
-            states = encode(encoder, tokens_of(tokenizer, texts, padding="longest"), noise=0.035)
+            states = encode(encoder, tokens_of(tokenizer, texts, padding="longest"), noise=0.025)
         loss, right = word_loss(states.float(), said, codes)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -221,7 +249,7 @@ def report_words(data_dir: Path, state_dir: Path, count: int = 1000) -> None:
     scenes = [sample_scene(rng) for _ in range(count)]
     texts = [caption(scene, rng, "heldout") for scene in scenes]
     said = torch.tensor([answers(scene) for scene in scenes])
-    loss, right = word_loss(encode(encoder, tokens_of(tokenizer, texts)), said, codebook())
+    loss, right = word_loss(encode(encoder, tokens_of(tokenizer, texts)), said, codebook(state_dir))
     print(f"held-out captions: loss {loss:.3f}, first, second, setting right {right.tolist()}", flush=True)
 
 
@@ -259,7 +287,7 @@ class Speaker:
     """Turns training scenes into text states: ideal ones, and once it is trained, half the encoder's own."""
 
     def __init__(self, scenes: list[Scene], data_dir: Path, state_dir: Path) -> None:
-        self.scenes, self.codes = scenes, codebook()
+        self.scenes, self.codes = scenes, codebook(state_dir)
         self.said = torch.tensor([answers(scene) for scene in scenes])
         self.trained = load_encoder(data_dir, state_dir) if (state_dir / "text.pt").exists() else None
 
@@ -282,7 +310,13 @@ class Speaker:
         return encode(encoder, tokens_of(tokenizer, texts))
 
 
-def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch: int) -> None:
+def shares_of(scenes: list[Scene], focus: float) -> np.ndarray:
+    """How often each scene is drawn from: `focus` times as often as others if it shows one large object."""
+    weights = [focus if scene.objects and scene.objects[0].size == "large" else 1.0 for scene in scenes]
+    return np.array(weights) / sum(weights)
+
+
+def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch: int, focus: float) -> None:
     """Flow matching: from latents and noise mixed at a random level, predict noise minus latents."""
     fixed = torch.from_numpy(np.load(state_dir / "latents.npy"))
     _, scenes = read("train", data_dir)
@@ -298,12 +332,12 @@ def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, 
         smooth.load_state_dict(state["smooth"])
         optimizer.load_state_dict(state["optimizer"])
         step, clock = state["step"], Clock(minutes, state["spent_s"])
-    rng, numbers = Random(step + 7), np.random.default_rng(step + 7)
+    rng, numbers, shares = Random(step + 7), np.random.default_rng(step + 7), shares_of(scenes, focus)
     running, saved_s = 0.0, clock.spent_s
     while not clock.is_over:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(peak, step, clock.fraction)
-        rows = numbers.integers(len(scenes), size=batch)
+        rows = numbers.choice(len(scenes), size=batch, p=shares)
         states = speak(rows, rng).to(where)
         clean = fixed[rows].float().to(where)
         noise = torch.randn_like(clean)
@@ -333,6 +367,14 @@ def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, 
             save_state(parts | {"step": step, "spent_s": saved_s}, path)
 
 
+def with_pooler(encoder: BertModel) -> BertModel:
+    """The encoder with the pooling layer that transformers expects in a BERT folder; nothing here reads it."""
+    whole = BertModel(encoder.config)
+    whole.load_state_dict(encoder.state_dict(), strict=False)
+    whole.pooler.dense.weight.data.zero_()
+    return whole.eval()
+
+
 def build_pipeline(data_dir: Path, state_dir: Path) -> StableDiffusionPipeline:
     """The parts trained so far as one stock pipeline."""
     tokenizer, encoder = load_encoder(data_dir, state_dir)
@@ -342,11 +384,11 @@ def build_pipeline(data_dir: Path, state_dir: Path) -> StableDiffusionPipeline:
     unet = build_unet()
     unet.load_state_dict(state["smooth"])
     scheduler = DPMSolverMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT, timestep_spacing="linspace"
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=FLOW_SHIFT, steps_offset=1
     )
     return StableDiffusionPipeline(
         vae=AutoencoderKL.from_pretrained(state_dir / "vae"),
-        text_encoder=encoder,
+        text_encoder=with_pooler(encoder),
         tokenizer=tokenizer,
         unet=unet,
         scheduler=scheduler,
@@ -362,6 +404,10 @@ def export(data_dir: Path, state_dir: Path, out_dir: Path) -> None:
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
         part.half()
     pipeline.save_pretrained(out_dir, safe_serialization=True)
+    # transformers opens a model in the type its config names; the file is half precision, a CPU computes in full.
+    config_path = out_dir / "text_encoder" / "config.json"
+    config = json.loads(config_path.read_text(encoding="utf-8"))
+    config_path.write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -373,13 +419,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument(
+        "--focus", type=float, default=1.0, help="`unet`: how much oftener scenes of one large object come"
+    )
     args = parser.parse_args()
     torch.manual_seed(0)
     if args.stage == "export":
         export(args.data_dir, args.state, args.out)
         return
-    step = train_words if args.stage == "words" else train_unet
-    step(args.data_dir, args.state, minutes=args.minutes, peak=args.lr, batch=args.batch)
+    if args.stage == "words":
+        train_words(args.data_dir, args.state, minutes=args.minutes, peak=args.lr, batch=args.batch)
+        return
+    train_unet(args.data_dir, args.state, minutes=args.minutes, peak=args.lr, batch=args.batch, focus=args.focus)
 
 
 if __name__ == "__main__":
