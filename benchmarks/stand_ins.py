@@ -6,7 +6,6 @@ They answer from hashes of what they are asked: the same call gives the same ans
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -85,22 +84,18 @@ class Talker:
 
 
 class Painter:
-    """Draws one of a few small pictures, or a large one full of noise, by the seed."""
+    """Draws one of the given pictures, by the seed, as fast as the device allows."""
 
     model_id = "stand-in:pictures"
     max_tokens = 77
 
-    def __init__(self, device: Device, *, side: int = 16) -> None:
+    def __init__(self, device: Device, pictures: Sequence[Image]) -> None:
         self._device = device
-        self._side = side
-        self._small = [small_picture(kind, side) for kind in range(_KINDS)] if side < 64 else []
+        self._pictures = pictures
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image]:
         self._device.run(len(seeds))
-        return [self._draw(seed) for seed in seeds]
-
-    def _draw(self, seed: int) -> Image:
-        return self._small[seed % _KINDS] if self._small else photograph_like(seed, self._side)
+        return [self._pictures[seed % len(self._pictures)] for seed in seeds]
 
     def count_tokens(self, prompt: str) -> int:
         return len(prompt.split()) + 2
@@ -145,10 +140,15 @@ class Guard:
         return [0.01] * len(images)
 
 
-def small_picture(kind: int, side: int) -> Image:
+def small_pictures() -> list[Image]:
+    """Pictures that cost next to nothing to encode."""
+    return [_small_picture(kind) for kind in range(_KINDS)]
+
+
+def _small_picture(kind: int) -> Image:
     """A picture of two colours; the red of its first pixel is `kind`."""
-    pixels = np.full((side, side, 3), 40, np.uint8)
-    pixels[side // 2 :] = 200
+    pixels = np.full((16, 16, 3), 40, np.uint8)
+    pixels[8:] = 200
     pixels[0, 0] = (kind, 0, 0)
     return pillow.fromarray(pixels)
 
@@ -161,11 +161,11 @@ def photograph_like(seed: int, side: int) -> Image:
     return pillow.fromarray(np.clip(np.asarray(coarse, np.int16) + grain, 0, 255).astype(np.uint8))
 
 
-def models(device: Device, *, talker: Talker | None = None, refused: float = 0.0, side: int = 16) -> Models:
+def models(painter: Painter, *, talker: Talker | None = None, refused: float = 0.0) -> Models:
     looker = Looker(refused=refused)
     return Models(
         chat=talker or Talker(),
-        text_to_image=Painter(device, side=side),
+        text_to_image=painter,
         clip=looker,
         aesthetic_clip=looker,
         aesthetic=Critic(),
@@ -202,7 +202,3 @@ _TALK = (
     "good idea, I will walk over after breakfast",
     "tell me what they say",
 )
-
-
-def digest(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
