@@ -37,22 +37,20 @@ class Dialogue:
 
 def turn_of(part: str, topic: Topic, template: str) -> Turn:
     """A frame's turn; the one that starts with `*` shows the topic."""
-    text = part.strip()
+    text, template = part.strip(), template.strip()
     if not text.startswith("*"):
         return Turn(sentence(topic.say(text)))
-    caption = topic.caption(text, template.strip())
-    subject = topic.words["person"] if "{person}" in template and "{a}" not in template else topic.captions["a"]
+    caption = topic.caption(text, template)
+    shows_thing = not template or "{a}" in template or "{n}" in template
     names = (
-        topic.thing.word,
-        topic.thing.name,
-        topic.words["n"],
-        topic.words["person"].split()[-1] if "{person}" in template else topic.thing.word,
+        [topic.thing.word, topic.thing.name]
+        if shows_thing
+        else [w for w in caption.split() if len(w) > 3 and w != "with"]
     )
-    if "{" in template and "{a}" not in template and "{n}" not in template and "{person}" not in template:
-        names, subject = (*names, *caption.split()), caption
-    if template.strip() and "{" not in template:
-        names, subject = tuple(caption.split()[-2:]), caption
-    return Turn(sentence(topic.say(text[1:])), caption, names, subject)
+    if "{person}" in template:
+        names.append(topic.words["person"].split()[-1])
+    shown = topic.captions["a"] if shows_thing else topic.words["person"] if "{person}" in template else caption
+    return Turn(sentence(topic.say(text[1:])), caption, tuple(names), shown)
 
 
 def sentence(text: str) -> str:
@@ -70,10 +68,10 @@ def exchange(frame: str, topic: Topic) -> list[Turn]:
 def share(rng: random.Random, split: Split) -> tuple[list[Turn], Topic]:
     """An exchange that shows something, with the reactions to it."""
     sections = frames("shares", split)
-    section = rng.choices([*sections], [3 if key == "any" else 1.2 for key in sections])[0]
+    section = rng.choices([*sections], [len(found) for found in sections.values()])[0]
     category = "" if section == "any" else rng.choice(section.split())
     topic = Topic.about(rng, split, pick_thing(rng, split, category))
-    if section == "any" and rng.random() < 0.5:
+    if section == "any" and rng.random() < 0.3:
         section = next((key for key in sections if topic.thing.category in key.split()), "any")
     turns = exchange(rng.choice(sections[section]), topic)
     for _ in range(rng.choice([0, 0, 1, 1, 1, 2])):

@@ -152,18 +152,27 @@ def article(word: str) -> str:
 def pick_thing(rng: random.Random, split: Split, category: str = "") -> Thing:
     """A thing, from the picture-book world six times in ten, now and then one with an invented name."""
     draw = rng.random()
-    if draw < 0.05:
+    if draw < (0.25 if split == "train" else 0.05):
         return invented(rng, category)
-    source: Literal["world", "other"] = "world" if draw < 0.62 else "other"
+    source: Literal["world", "other"] = "world" if draw < 0.7 else "other"
     found = things(split, source, category) or things(split, "world", category) or things(split, "other", category)
     return rng.choice(found)
 
 
 def invented(rng: random.Random, category: str) -> Thing:
     """A thing nobody has heard of, such as "a brindle velmok": only copying can name it."""
-    word = "".join(rng.choice(words("syllables")) for _ in range(rng.choice([2, 2, 3])))
-    tail = rng.choice(["", "", " plant", " cake", " toy", " car", " machine", " bird", " stew", " tower"])
+    word = nonsense(rng)
+    tail = rng.choice(["", "", "", " plant", " cake", " toy", " car", " machine", " bird", " stew", " tower"])
     return Thing(word + tail, category or "thing", "one", word + tail)
+
+
+def nonsense(rng: random.Random) -> str:
+    """A word that could be English."""
+    syllables = [
+        rng.choice(words("onsets")) + rng.choice(words("vowels")) + rng.choice(words("codas")) * (rng.random() < 0.6)
+        for _ in range(rng.choice([1, 1, 2, 2, 3]))
+    ]
+    return "".join(syllables) + (rng.choice(words("tails")) if rng.random() < 0.5 else "")
 
 
 def cased(slot: str, text: str) -> str:
@@ -210,7 +219,7 @@ class Topic:
             and rng.random() < 0.1
         ):
             noun, number = plural_of(noun), "many"
-            count = rng.choice(["two", "three", "four", "five", "two", "three"])
+            count = rng.choice(["two", "three", "four", "five", "", "", ""])
         if rng.random() < 0.45:
             noun = f"{rng.choice(adjectives or modifiers()['any'][0])} {noun}"
         many = number == "many"

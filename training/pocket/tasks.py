@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from training.pocket.dialogues import Dialogue, Turn, dialogue
-from training.pocket.phrases import Split, Thing, Topic, article, pick_thing, table, things, words
+from training.pocket.phrases import Split, Thing, Topic, article, nonsense, pick_thing, table, things, words
 
 PROMPTS = Path(__file__).parents[2] / "magid_graph" / "prompts"
 REASONS = ("off_topic", "off_topic", "off_topic", "ugly", "ugly", "blank", "unsafe")
@@ -81,7 +81,7 @@ def glimpse(rng: random.Random, split: Split) -> Sample:
 def echo(rng: random.Random, split: Split) -> Sample:
     """Words without sense, to be said again: how copying is learned, not what is copied."""
     ours = [word for row in table("things") for word in row[1].replace("~", "").replace("+", "").split(", ")]
-    picked = rng.choices(ours, k=rng.randint(4, 16))
+    picked = [rng.choice(ours) if rng.random() < 0.4 else nonsense(rng) for _ in range(rng.randint(4, 14))]
     return Sample("Say: " + ", ".join(picked), ", ".join(picked))
 
 
@@ -145,7 +145,7 @@ def feedback(rng: random.Random, split: Split) -> Sample:
 
 def caption_ladder(turn: Turn) -> tuple[list[str], str]:
     """Captions of a turn from its own to the plainest, and the plain noun."""
-    name = turn.names[1] if turn.names[1] in world_names() else turn.names[0]
+    name = next((one for one in turn.names if one in world_names()), turn.names[0])
     shown = turn.shown
     plain = article(name) if shown.startswith(("a ", "an ")) else name
     if shown and shown.split()[-1] not in turn.names[0]:
@@ -256,7 +256,7 @@ def shorten(rng: random.Random, split: Split) -> Sample:
     return Sample(template("shorten").substitute(max_words=limit, description=long), f"<result>\n{short}\n</result>")
 
 
-TASKS = {scanner: 0.42, glimpse: 0.32, echo: 0.08, feedback: 0.05, describer: 0.05, shorten: 0.08}
+TASKS = {scanner: 0.4, glimpse: 0.3, echo: 0.08, feedback: 0.08, describer: 0.06, shorten: 0.08}
 
 
 def samples(seed: int, split: Split) -> Iterator[Sample]:
