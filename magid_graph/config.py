@@ -95,7 +95,7 @@ class Generator(Section):
     too_long: Literal["shorten", "cut"] = "shorten"
     """What happens to a description with more tokens than the text encoder reads."""
     upscale_to: int | None = Field(None, ge=64, le=4096)
-    """Small pictures are scaled up to this many pixels on the longer side."""
+    """Small pictures are scaled up to this many pixels on the shorter side."""
     max_faults: int = Field(2, ge=0)
     """How often a blank picture is drawn again before the item fails."""
     vae: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,34 @@ def test_tokens_are_counted_as_the_text_encoders_see_them(sdxl: DiffusersTextToI
     assert sdxl.count_tokens("") == 2
     assert sdxl.count_tokens("a dog on the beach") == 7
     assert sdxl.count_tokens("dog " * 75) == 77
+
+
+def test_tokens_are_counted_right_while_a_batch_is_drawn(sdxl: DiffusersTextToImage) -> None:
+    prompt, over = "a red boat on the beach", threading.Event()
+    tokenizer = sdxl._pipeline.tokenizer
+
+    def tokenize() -> None:
+        while not over.is_set():
+            tokenizer(["a dog"] * 2, padding="max_length", max_length=77, truncation=True)
+
+    drawing = threading.Thread(target=tokenize)
+    drawing.start()
+    try:
+        assert {sdxl.count_tokens(prompt) for _ in range(2000)} == {8}
+        assert {sdxl.count_tokens("dog " * 90) for _ in range(500)} == {92}
+    finally:
+        over.set()
+        drawing.join()
+
+
+def test_a_pipelines_own_safety_checker_blackens_nothing(tiny: TinyModels, tmp_path: Path) -> None:
+    folder = tiny_models.with_safety_checker(tmp_path / "checked", tiny(tiny_models.stable_diffusion))
+    options = {"device": "cpu", "num_inference_steps": 1}
+    checked = DiffusersTextToImage(str(folder), **options)
+    plain = DiffusersTextToImage(tiny(tiny_models.stable_diffusion), **options)
+    pictures = [model.generate(PROMPTS[:1], SEEDS[:1])[0] for model in (checked, plain)]
+    assert difference(*pictures) == 0
+    assert not blank(pictures[0])
 
 
 def test_a_long_description_is_cut_at_a_word(sdxl: DiffusersTextToImage) -> None:

@@ -141,6 +141,26 @@ def stable_diffusion(folder: Path) -> Path:
     return folder
 
 
+def with_safety_checker(folder: Path, pipeline: str) -> Path:
+    """The pipeline of that folder with the checker of Stable Diffusion 1.x, one that refuses every picture."""
+    from diffusers import StableDiffusionPipeline
+    from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
+    from transformers import CLIPConfig, CLIPImageProcessor
+
+    small = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
+    checker = StableDiffusionSafetyChecker(
+        CLIPConfig(text_config=small, vision_config={**small, "image_size": 32, "patch_size": 16}, projection_dim=16)
+    )
+    checker.concept_embeds_weights.data.fill_(-1.0)
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    plain = StableDiffusionPipeline.from_pretrained(pipeline, local_files_only=True)
+    parts = {
+        name: part for name, part in plain.components.items() if name not in ("safety_checker", "feature_extractor")
+    }
+    StableDiffusionPipeline(**parts, safety_checker=checker, feature_extractor=images).save_pretrained(folder)
+    return folder
+
+
 def sdxl(folder: Path) -> Path:
     """A `StableDiffusionXLPipeline` of 64² pixels with both text encoders."""
     from diffusers import StableDiffusionXLPipeline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 import sys
@@ -37,6 +38,8 @@ class DiffusersTextToImage:
         compile: compile the denoiser; batches are then padded to one of `batch_sizes`, so that each is compiled once.
         upscale_to: pictures whose shorter side is smaller are scaled up to it.
         call_options: further arguments of the pipeline's call, e.g. `{"max_sequence_length": 256}`.
+
+    A safety checker that comes with the pipeline (Stable Diffusion 1.x) is not used: whoever calls this judges safety.
 
     `parameters` holds everything besides the model that a picture depends on, as plain JSON values: what a cache of
     pictures has to be keyed by, together with `model_id`, prompt and seed.
@@ -252,8 +255,11 @@ def _from_pretrained(
 
 
 def _prepare(pipeline: Any, device: torch.device, *, compile: bool) -> None:
-    """Onto the device, silent, without watermark."""
+    """Onto the device, silent, without watermark and without a checker of its own."""
     pipeline.set_progress_bar_config(disable=True)
+    if getattr(pipeline, "safety_checker", None) is not None:
+        # It blackens what it refuses, which would be taken for a fault and drawn again. QA judges safety instead.
+        pipeline.safety_checker = None
     pipeline.to(device)
     if getattr(pipeline, "watermark", None) is not None:
         # `invisible-watermark`, if installed, changes pixels; `add_watermarker=False` is known to SDXL pipelines only.
@@ -332,7 +338,11 @@ def _checked(options: Mapping[str, Any], pipeline: Any, model: str) -> dict[str,
 
 
 def _token_limits(pipeline: Any, options: Mapping[str, Any]) -> list[tuple[Any, int]]:
-    """The pipeline's tokenizers, each with the tokens that are read of a prompt."""
+    """Copies of the pipeline's tokenizers, each with the tokens that are read of a prompt.
+
+    Copies, because prompts are counted while a batch is drawn in another thread, and a fast tokenizer keeps truncation
+    and padding in itself: the pipeline's own would now and then count as if it were cutting.
+    """
     from transformers import PreTrainedTokenizerBase
 
     takes = inspect.signature(pipeline.__call__).parameters
@@ -343,7 +353,7 @@ def _token_limits(pipeline: Any, options: Mapping[str, Any]) -> list[tuple[Any, 
         part for part in (getattr(pipeline, name, None) for name in names) if isinstance(part, PreTrainedTokenizerBase)
     ]
     limits = [(tokenizer, min(tokenizer.model_max_length, longest or sys.maxsize)) for tokenizer in tokenizers]
-    return [(tokenizer, int(limit)) for tokenizer, limit in limits if limit < 1_000_000]
+    return [(copy.deepcopy(tokenizer), int(limit)) for tokenizer, limit in limits if limit < 1_000_000]
 
 
 def _length(tokenizer: Any, prompt: str) -> int:
