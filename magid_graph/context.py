@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +26,7 @@ from magid_graph.models import (
 )
 from magid_graph.models.batcher import Batcher
 from magid_graph.models.diffusion import blank
+from magid_graph.readers.text import normalise
 from magid_graph.recent import Recent
 from magid_graph.records import Attempt, ImageFile, Span
 
@@ -131,6 +132,7 @@ class Desk:
             return _reply(known), call, True
         started = time.perf_counter()
         reply = await chat.reply(messages, temperature=temperature, max_tokens=max_tokens, seed=seed, grammar=grammar)
+        reply = replace(reply, text=normalise(reply.text))
         self.tally.llm_calls += 1
         self.tally.llm_tokens += reply.prompt_tokens + reply.completion_tokens
         answer = {
@@ -203,7 +205,14 @@ class Desk:
         return await self._nsfw.submit(file)
 
     async def caption(self, file: ImageFile, seed: int) -> str:
-        return await self._captions.submit((file, seed))
+        """What the picture shows, in the captioner's words; each picture is asked about once."""
+        assert self.models.captioner is not None
+        call = fingerprint("caption", self.models.captioner.model_id, file["sha256"], seed)
+        if (known := self._journal.recall(call)) is not None:
+            return str(known["caption"])
+        caption = normalise(await self._captions.submit((file, seed)))
+        self._journal.remember(call, "caption", {"image": file, "caption": caption})
+        return caption
 
     def _embed_mixed(self, embedder: Embedder, calls: list[ImageFile | str]) -> list[Vector]:
         """Pictures and texts of one batch, each kind in one call to the model, in the order asked."""
@@ -232,6 +241,8 @@ class Context:
 
     desk: Desk
     settings: Settings
+    retries: int = 0
+    """How often this item was taken up again after a failure: that many more questions and draws are allowed."""
     spans: list[Span] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)

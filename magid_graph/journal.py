@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS items (
     message TEXT,
     finished_at REAL,
     duration_s REAL,
+    retries INTEGER NOT NULL DEFAULT 0,
     input TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS items_by_state ON items (state, position);
@@ -46,6 +47,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     verdict TEXT NOT NULL, reason TEXT, record TEXT NOT NULL,
     PRIMARY KEY (position, turn, n)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attempts_by_verdict ON attempts (verdict);
 CREATE TABLE IF NOT EXISTS spans (
     position INTEGER NOT NULL, seq INTEGER NOT NULL, record TEXT NOT NULL,
     PRIMARY KEY (position, seq)
@@ -99,6 +101,15 @@ class Item:
     """`None` for a row of the input that could not be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A dialogue to work on."""
+
+    dialogue: Dialogue
+    retries: int
+    """How often it was taken up again after it had failed."""
+
+
 @dataclass(slots=True)
 class _Write:
     run: Callable[[sqlite3.Connection], Any]
@@ -123,9 +134,16 @@ class Journal:
     """Why a write failed; no further one is taken."""
 
     def __post_init__(self) -> None:
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection to a journal that has all tables. Raises `StorageFailed`, or `UsageError` for another file."""
         try:
-            self._db = self._connect()
-            self._db.executescript(_SCHEMA)
+            db = self._connect()
+            db.executescript(_SCHEMA)
+            # Seeds depend on the item: no two calls of a run are the same, and one that begins with none finds none.
+            self._has_calls = db.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is not None
+            return db
         except sqlite3.OperationalError as error:
             raise StorageFailed(f"`{self.path}` cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -150,47 +168,63 @@ class Journal:
                     "INSERT INTO items (position, key, state, reason, message, input) VALUES (?,?,?,?,?,?)",
                     [_item_row(position, row) for position, row in chunk],
                 )
-            self._db.execute("INSERT INTO facts VALUES ('ingested', 'true')")
+            (count,) = self._db.execute("SELECT count(*) FROM items").fetchone()
+            self._db.execute("INSERT INTO facts VALUES ('ingested', ?)", (str(count),))
             self._db.execute("COMMIT")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
 
     def is_ingested(self) -> bool:
-        return self._db.execute("SELECT 1 FROM facts WHERE name = 'ingested'").fetchone() is not None
+        return self.ingested_rows() is not None
+
+    def ingested_rows(self) -> int | None:
+        """How many rows the input had; `None` before it was read to its end."""
+        row = self._db.execute("SELECT value FROM facts WHERE name = 'ingested'").fetchone()
+        return int(row[0]) if row else None
 
     def counts(self) -> dict[ItemState, int]:
         found = dict(self._db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in STATES}
 
-    def pending(self, limit: int | None = None) -> Iterator[Dialogue]:
-        """Unfinished dialogues in the input's order, read in pages so that memory stays bounded."""
-        # Seeds depend on the item: no two calls of a run are the same, and one that begins with none has none to find.
-        self._has_calls = self._db.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is not None
+    def pending_count(self, *, only_retried: bool = False) -> int:
+        retried = "AND retries > 0" if only_retried else ""
+        (count,) = self._db.execute(f"SELECT count(*) FROM items WHERE state = 'pending' {retried}").fetchone()
+        return int(count)
+
+    def pending(self, limit: int | None = None, *, only_retried: bool = False) -> Iterator[Pending]:
+        """Unfinished dialogues in the input's order, read in pages so that memory stays bounded.
+
+        `only_retried`: those that failed before and were reopened.
+        """
+        retried = "AND retries > 0" if only_retried else ""
         after, left = -1, limit if limit is not None else -1
         while left != 0:
             page = 256 if left < 0 else min(256, left)
             rows = self._db.execute(
-                "SELECT position, input FROM items WHERE state = 'pending' AND position > ? ORDER BY position LIMIT ?",
+                f"SELECT position, retries, input FROM items WHERE state = 'pending' {retried} AND position > ?"
+                " ORDER BY position LIMIT ?",
                 (after, page),
             ).fetchall()
             if not rows:
                 return
-            for _, text in rows:
-                yield json.loads(text)
+            for _, retries, text in rows:
+                yield Pending(json.loads(text), retries)
             after, left = rows[-1][0], left - len(rows) if left > 0 else left
 
     def items(self, states: Sequence[ItemState] = STATES) -> Iterator[Item]:
         marks = ",".join("?" * len(states))
-        rows = self._reader().execute(
-            f"SELECT position, key, state, reason, message, duration_s, input FROM items"
-            f" WHERE state IN ({marks}) ORDER BY position",
-            states,
-        )
-        for position, key, state, reason, message, duration_s, text in rows:
-            row: Dialogue | BadRow = json.loads(text)
-            dialogue = None if is_bad(row) else row
-            yield Item(position, key, state, reason, message, duration_s, dialogue)
+        # A connection of its own: a long read must not share a snapshot with what is written meanwhile.
+        with contextlib.closing(self._connect()) as db:
+            rows = db.execute(
+                f"SELECT position, key, state, reason, message, duration_s, input FROM items"
+                f" WHERE state IN ({marks}) ORDER BY position",
+                states,
+            )
+            for position, key, state, reason, message, duration_s, text in rows:
+                row: Dialogue | BadRow = json.loads(text)
+                dialogue = None if is_bad(row) else row
+                yield Item(position, key, state, reason, message, duration_s, dialogue)
 
     def reasons(self, state: ItemState) -> dict[str, int]:
         """How many items ended in this state, by reason, most frequent first."""
@@ -207,7 +241,8 @@ class Journal:
     def reopen_failed(self, reason: str | None = None) -> int:
         """Make failed dialogues pending again; rows that could not be read stay failed. Returns how many."""
         changed = self._db.execute(
-            "UPDATE items SET state = 'pending', reason = NULL, message = NULL WHERE state = 'failed'"
+            "UPDATE items SET state = 'pending', reason = NULL, message = NULL, retries = retries + 1"
+            " WHERE state = 'failed'"
             " AND reason <> 'bad_input' AND (?1 IS NULL OR reason = ?1)",
             (reason,),
         )
@@ -239,7 +274,7 @@ class Journal:
     # -- the call cache
 
     def recall(self, call: str) -> dict[str, Any] | None:
-        """What the call with this hash returned, if it was finished before this run of the pending items began."""
+        """What the call with this hash returned, if it was finished before this journal was opened."""
         if not self._has_calls:
             return None
         row = self._db.execute("SELECT value FROM calls WHERE hash = ?", (call,)).fetchone()
@@ -268,12 +303,11 @@ class Journal:
         if self._fault is not None:
             raise self._fault
         if self._thread is None:
-            self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
+            self._thread = threading.Thread(target=self._write_all, args=(self._open(),), name="journal", daemon=True)
             self._thread.start()
         self._writes.put(write)
 
-    def _write_all(self) -> None:
-        db = self._connect()
+    def _write_all(self, db: sqlite3.Connection) -> None:
         stopped = False
         while not stopped:
             waiting = [self._writes.get()]
@@ -283,9 +317,6 @@ class Journal:
             stopped = None in waiting
             self._fault = _commit(db, [write for write in waiting if write is not None]) or self._fault
         db.close()
-
-    def _reader(self) -> sqlite3.Connection:
-        return self._connect()
 
     def close(self) -> None:
         if self._thread is not None:
@@ -308,7 +339,8 @@ def _commit(db: sqlite3.Connection, writes: Sequence[_Write]) -> StorageFailed |
     try:
         if writes:
             _transaction(db, writes)
-    except sqlite3.Error as error:
+    except Exception as error:
+        # Whatever it is: a thread that dies in silence would leave everybody waiting for ever.
         fault = StorageFailed(f"the journal cannot be written: {error}; make room or mend it, and run again")
     _settle([write for write in writes if write.done is not None], fault)
     return fault

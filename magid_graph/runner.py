@@ -7,13 +7,15 @@ import logging
 import time
 from typing import Any
 
+from langsmith import tracing_context
+
 from magid_graph import graph
 from magid_graph.config import Settings
 from magid_graph.context import Context, Desk
 from magid_graph.errors import MagidError, RunStopped
-from magid_graph.journal import Journal, Outcome
+from magid_graph.journal import Journal, Outcome, Pending
 from magid_graph.progress import Progress
-from magid_graph.records import Dialogue
+from magid_graph.readers.text import normalise
 
 logger = logging.getLogger(__name__)
 
@@ -32,27 +34,37 @@ class Runner:
         counts = journal.counts()
         self.progress = Progress(total=sum(counts.values()), at_start=counts)
 
-    async def run(self, limit: int | None = None) -> None:
+    async def run(self, limit: int | None = None, *, only_retried: bool = False) -> None:
         """Work on pending items, at most `limit`, until none is left or `stop` is called.
+
+        `only_retried`: on those that failed before and were reopened.
 
         Raises:
             RunStopped: a fault that every further item would meet too. Items in flight stay pending.
         """
-        pending = self._journal.counts()["pending"]
+        # Dialogues are people's words: they go to the models and nowhere else, whatever the environment says.
+        with tracing_context(enabled=False):
+            await self._feed(limit, only_retried)
+
+    async def _feed(self, limit: int | None, only_retried: bool) -> None:
+        pending = self._journal.pending_count(only_retried=only_retried)
         self.progress.goal = pending if limit is None else min(pending, limit)
         self.progress.started_at = time.monotonic()
         free = asyncio.Semaphore(self._settings.in_flight())
-        for dialogue in self._journal.pending(limit):
+        for item in self._journal.pending(limit, only_retried=only_retried):
             await free.acquire()
             if self.progress.is_stopping:
                 break
-            task = asyncio.create_task(self._run_item(dialogue))
+            task = asyncio.create_task(self._run_item(item))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             task.add_done_callback(lambda _: free.release())
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._fault is not None:
             raise self._fault
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
 
     def stop(self) -> None:
         """Begin no further item; those in flight are finished."""
@@ -64,10 +76,10 @@ class Runner:
         for task in self._tasks:
             task.cancel()
 
-    async def _run_item(self, dialogue: Dialogue) -> None:
+    async def _run_item(self, item: Pending) -> None:
         self.progress.in_flight += 1
         try:
-            outcome = await self._outcome(dialogue)
+            outcome = await self._outcome(item)
             await self._journal.finish(outcome)
             self.progress.note(outcome)
         except RunStopped as fault:
@@ -77,9 +89,9 @@ class Runner:
         finally:
             self.progress.in_flight -= 1
 
-    async def _outcome(self, dialogue: Dialogue) -> Outcome:
+    async def _outcome(self, item: Pending) -> Outcome:
         """Run the graph; a fault of this one item becomes its outcome."""
-        context = Context(self._desk, self._settings)
+        dialogue, context = item.dialogue, Context(self._desk, self._settings, retries=item.retries)
         started = time.perf_counter()
         try:
             state = await self._graph.ainvoke(
@@ -91,17 +103,24 @@ class Runner:
         except MagidError as fault:
             outcome = Outcome(dialogue["key"], "failed", fault.cause, str(fault))
         except Exception as fault:
-            logger.exception("item `%s` failed", dialogue["key"])
+            logger.warning("item `%s` failed", dialogue["key"], exc_info=True)
             outcome = Outcome(dialogue["key"], "failed", "unexpected", f"{type(fault).__name__}: {fault}")
         outcome.duration_s = round(time.perf_counter() - started, 4)
         outcome.attempts = sorted(context.attempts, key=lambda attempt: (attempt["turn"], attempt["n"]))
         outcome.spans, outcome.asked = context.spans, context.asked
+        outcome.message = normalise(outcome.message) if outcome.message else None
         return outcome
 
 
 def conclude(key: str, state: dict[str, Any]) -> Outcome:
-    """Accepted when at least one picture was kept; else rejected, with the reason."""
+    """Accepted when at least one picture was kept; else rejected, with the reason.
+
+    A moment that ended because a check could not run is a fault: with the check mended, a retry may accept it.
+    """
     attempts = sorted(state["attempts"], key=lambda attempt: (attempt["turn"], attempt["n"]))
+    for attempt in attempts:
+        if attempt["verdict"] == "discard" and attempt["reason"] == "unchecked":
+            return Outcome(key, "failed", "unchecked", attempt["note"])
     if any(attempt["verdict"] == "accept" for attempt in attempts):
         return Outcome(key, "accepted")
     return Outcome(key, "rejected", attempts[-1]["reason"] if attempts else "no_moment")

@@ -31,7 +31,7 @@ def test_every_row_of_the_input_is_an_item(journal: Journal) -> None:
     journal.ingest([dialogue("a"), bad_row("b"), dialogue("c")])
     assert journal.is_ingested()
     assert journal.counts() == {"pending": 2, "accepted": 0, "rejected": 0, "failed": 1}
-    assert [row["key"] for row in journal.pending()] == ["a", "c"]
+    assert [item.dialogue["key"] for item in journal.pending()] == ["a", "c"]
     assert [item.key for item in journal.items()] == ["a", "b", "c"]
 
 
@@ -50,7 +50,7 @@ def test_an_input_that_raises_halfway_leaves_nothing(journal: Journal) -> None:
 def test_pending_items_come_in_order_up_to_the_limit(journal: Journal, limit: int | None) -> None:
     journal.ingest(dialogue(str(n)) for n in range(600))
     expected = [str(n) for n in range(600)][:limit]
-    assert [row["key"] for row in journal.pending(limit)] == expected
+    assert [item.dialogue["key"] for item in journal.pending(limit)] == expected
 
 
 async def test_a_finished_item_is_there_as_a_whole_and_written_over_by_the_next_end(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ async def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "run.db")
     journal.ingest([dialogue("a")])
     with sqlite3.connect(tmp_path / "run.db") as other:
-        other.execute("DROP TABLE spans")
-    with pytest.raises(StorageFailed, match="cannot be written"):
+        other.execute("CREATE TRIGGER full BEFORE UPDATE ON items BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(StorageFailed, match="cannot be written: disk full"):
         await journal.finish(Outcome("a", "rejected", "no_moment"))
     assert journal.counts()["pending"] == 1
     journal.close()
@@ -107,3 +107,20 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.db").write_text("this is not a database, it is a text of more than a few bytes" * 20)
     with pytest.raises(UsageError, match="is not a journal"):
         Journal(tmp_path / "run.db")
+
+
+async def test_what_cannot_be_encoded_is_a_fault_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run.db")
+    journal.ingest([dialogue("a")])
+    with pytest.raises(StorageFailed, match="surrogates"):
+        await asyncio.wait_for(journal.finish(Outcome("a", "failed", "unexpected", "a lone \ud83d")), 20)
+    journal.close()
+
+
+def test_a_reopened_item_counts_its_retries_and_can_be_worked_on_alone(journal: Journal) -> None:
+    journal.ingest([dialogue("a"), dialogue("b")])
+    journal.fail(1, "server_error", "it said 500")
+    assert journal.reopen_failed() == 1
+    assert [(item.dialogue["key"], item.retries) for item in journal.pending()] == [("a", 0), ("b", 1)]
+    assert [item.dialogue["key"] for item in journal.pending(only_retried=True)] == ["b"]
+    assert (journal.pending_count(), journal.pending_count(only_retried=True)) == (2, 1)

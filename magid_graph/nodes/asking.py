@@ -34,12 +34,14 @@ async def ask_until_readable(
         UnreadableReply: the second reply could not be read either.
     """
     conversation = list(messages)
-    for n in range(_ASKED):
+    # A retry begins with the same questions, whose bad replies are known already and cost nothing.
+    asked = _ASKED * (1 + ctx.retries)
+    for n in range(asked):
         # A model at temperature 0 would repeat itself word for word when asked again.
         warmth = ctx.settings.llm.temperature if n == 0 else max(0.5, ctx.settings.llm.temperature)
         reply = await ctx.ask(node, conversation, seed=seed + n, turn=turn, grammar=grammar, temperature=warmth)
         try:
-            return parse(reply.text, n == _ASKED - 1)
+            return parse(reply.text, n == asked - 1)
         except ReplyFault as fault:
             why = f"{fault} (the reply was cut at {reply.completion_tokens} tokens)" if reply.truncated else str(fault)
             again = prompts.render("again", fault=why)

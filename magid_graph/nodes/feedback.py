@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from langgraph.runtime import Runtime
@@ -45,7 +46,10 @@ async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redes
 
 
 async def _tell_all(ctx: Context, attempts: Sequence[Attempt]) -> list[str]:
-    return [f"{number}. {tell(attempt, await _showed(ctx, attempt))}" for number, attempt in enumerate(attempts, 1)]
+    shown = await asyncio.gather(*(_showed(ctx, attempt) for attempt in attempts))
+    return [
+        f"{n}. {tell(attempt, caption)}" for n, (attempt, caption) in enumerate(zip(attempts, shown, strict=True), 1)
+    ]
 
 
 def tell(attempt: Attempt, showed: str | None) -> str:

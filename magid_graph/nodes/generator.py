@@ -21,17 +21,19 @@ async def draw(state: IllustrateState, runtime: Runtime[Context]) -> Drawn:
     """Draw the description, with a new seed for each attempt."""
     ctx, description = runtime.context, state["description"]
     seed = _seed(ctx, state, fault=0)
-    if (term := unsafe_term(description, (*read_terms(), *ctx.settings.qa.blocked_terms))) is not None:
-        refused = Drawing(prompt=description, fitted="whole", seed=seed, image=None, refused_term=term)
-        return {"drawing": refused}
     prompt, fitted = await _fit(ctx, state)
+    terms = (*read_terms(), *ctx.settings.qa.blocked_terms)
+    # The description too: it goes into the data set, and shortening may have dropped the word.
+    if (term := unsafe_term(f"{description}\n{prompt}", terms)) is not None:
+        return {"drawing": Drawing(prompt=prompt, fitted=fitted, seed=seed, image=None, refused_term=term)}
     image, seed = await _draw_until_not_blank(ctx, state, prompt)
     return {"drawing": Drawing(prompt=prompt, fitted=fitted, seed=seed, image=image, refused_term=None)}
 
 
 async def _draw_until_not_blank(ctx: Context, state: IllustrateState, prompt: str) -> tuple[ImageFile, int]:
     """A blank picture is a fault of the model, not a verdict: it is drawn again without counting as an attempt."""
-    for fault in range(ctx.settings.generator.max_faults + 1):
+    draws = ctx.settings.generator.max_faults + 1
+    for fault in range(draws * ctx.retries, draws * (1 + ctx.retries)):
         seed = _seed(ctx, state, fault=fault)
         try:
             return await ctx.desk.draw(prompt, seed, retry=bool(state["attempts"]) or fault > 0), seed
@@ -46,6 +48,9 @@ def _seed(ctx: Context, state: IllustrateState, *, fault: int) -> int:
 
 async def _fit(ctx: Context, state: IllustrateState) -> tuple[str, Fitted]:
     """The prompt to draw, short enough for the text encoder, and whether it is `whole`, `shortened` or `cut`."""
+    for attempt in state["attempts"]:
+        if attempt["description"] == state["description"]:
+            return attempt["prompt"], attempt["fitted"]
     model, style = ctx.desk.models.text_to_image, ctx.settings.generator.style
     prompt = styled(state["description"], style)
     if model.count_tokens(prompt) <= model.max_tokens:

@@ -65,7 +65,8 @@ def verdict(reason: Reason | None, earlier: Sequence[Attempt], retry: Retry, *, 
     # A description that was refused before drawing would be refused again.
     if is_drawn and redrawn < retry.regenerate:
         return "regenerate"
-    return "feedback" if rounds < retry.feedback else "discard"
+    # Another description does not help a check that cannot run.
+    return "feedback" if rounds < retry.feedback and reason != "unchecked" else "discard"
 
 
 async def _examine(ctx: Context, state: IllustrateState, drawing: Drawing) -> tuple[Scores, Judged]:
