@@ -238,6 +238,21 @@ async def test_a_description_that_is_too_long_is_shortened_or_cut_and_recorded(
     assert fakes.painter.drawn[0][0] == attempt["prompt"]
 
 
+async def test_a_shortened_description_is_drawn_again_as_it_was_shortened(tmp_path: Path) -> None:
+    fakes = Fakes(chat=NotedChat(long_reply("a red boat with red sails")), clip=FakeEmbedder(0.1))
+    run = await run_dialogue(tmp_path, fakes=fakes, settings=fake_settings(retry={"feedback": 0}))
+    assert len(run.attempts) == 3
+    assert len(set(run.each("prompt"))) == 1
+    assert len(fakes.chat.asked) == 2
+
+
+async def test_what_is_drawn_is_held_against_the_unsafe_terms_too(tmp_path: Path) -> None:
+    fakes = Fakes(chat=NotedChat(long_reply("a red boat on fire")))
+    run = await run_dialogue(tmp_path, fakes=fakes, settings=fake_settings(qa={"blocked_terms": ["fire"]}))
+    assert run.attempts[0]["reason"] == "unsafe"
+    assert fakes.painter.drawn == []
+
+
 async def test_the_style_follows_the_description(tmp_path: Path) -> None:
     chat = NotedChat([answer("Utterance: 1: A 3.5 metre boat.")])
     settings = fake_settings(generator={"style": "photographic style"})

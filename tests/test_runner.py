@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.tracers.langchain import wait_for_all_tracers
 from PIL import Image
 
 from magid_graph.config import Settings
@@ -18,6 +19,7 @@ from magid_graph.models.fake import FakeEmbedder, FakeSafety, FakeTextToImage, o
 from magid_graph.records import BadRow, Dialogue
 from magid_graph.runner import Runner, conclude
 from tests.graph_runs import Fakes, NotedChat, NotedPainter, answer, desk, dialogue, fake_settings
+from tests.scripted_server import ScriptedServer, says
 
 NOTHING_TO_SEE = ["hi", "hi, how are you?"]
 BAD_ROW = BadRow(key="bad", cause="bad_input", message="no turns", source={"file": "made", "index": 9})
@@ -288,3 +290,55 @@ async def test_an_outcome_written_twice_is_there_once(tmp_path: Path) -> None:
         await journal.finish(Outcome(item.key, item.state, attempts=before[0], spans=before[1]))
         assert (journal.attempts(0), journal.spans(0)) == before
         assert journal.asked(0) == []
+
+
+async def test_retry_asks_new_questions_where_the_old_replies_were_unreadable(tmp_path: Path) -> None:
+    async with ready(tmp_path, boats(1), Fakes(chat=NotedChat(["no tags", "still no tags"]))) as (runner, journal):
+        await runner.run()
+        assert journal.reasons("failed") == {"unreadable_reply": 1}
+    mended = Fakes()
+    async with ready(tmp_path, [], mended) as (runner, journal):
+        journal.reopen_failed()
+        await runner.run(only_retried=True)
+        assert journal.counts()["accepted"] == 1
+        assert [asked.cached for asked, _ in journal.asked(0)] == [True, True, False]
+    assert len(mended.chat.asked) == 1
+
+
+async def test_a_retry_leaves_alone_what_has_not_been_tried(tmp_path: Path) -> None:
+    chat = NotedChat(spoiling("number 0\n", ServerFailed("it said 500")))
+    async with ready(tmp_path, boats(4), Fakes(chat=chat)) as (runner, journal):
+        await runner.run(limit=1)
+    async with ready(tmp_path, [], Fakes()) as (runner, journal):
+        journal.reopen_failed()
+        await runner.run(only_retried=True)
+        assert (journal.counts()["accepted"], journal.counts()["pending"]) == (1, 3)
+
+
+async def test_a_check_that_cannot_run_is_a_fault_and_not_a_rejection(tmp_path: Path) -> None:
+    async with ready(tmp_path, boats(1), Fakes(safety=FakeSafety([RuntimeError("no model")]))) as (runner, journal):
+        await runner.run()
+        assert journal.reasons("failed") == {"unchecked": 1}
+        assert {attempt["reason"] for attempt in journal.attempts(0)} == {"unchecked"}
+        assert "feedback" not in [span["node"] for span in journal.spans(0)]
+
+
+async def test_lone_surrogates_in_a_reply_are_replaced(tmp_path: Path) -> None:
+    chat = NotedChat([answer("Utterance: 1: a red boat \ud83d")])
+    async with ready(tmp_path, boats(1), Fakes(chat=chat)) as (runner, journal):
+        await asyncio.wait_for(runner.run(), 60)
+        assert journal.attempts(0)[0]["description"] == "a red boat \ufffd"
+
+
+async def test_no_dialogue_is_traced_to_a_vendor_whatever_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(says("traced")) as vendor:
+        monkeypatch.setenv("LANGSMITH_TRACING", "true")
+        monkeypatch.setenv("LANGCHAIN_TRACING_V2", "true")
+        monkeypatch.setenv("LANGSMITH_API_KEY", "key")
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", vendor.url)
+        async with ready(tmp_path, boats(1), Fakes()) as (runner, _):
+            await runner.run()
+        await asyncio.to_thread(wait_for_all_tracers)
+        assert vendor.connections == 0
