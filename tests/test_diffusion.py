@@ -232,7 +232,12 @@ def test_the_same_weights_elsewhere_are_the_same_model(
 
 @pytest.mark.parametrize(
     "error",
-    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("MPS backend out of memory"), MemoryError()],
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("MPS backend out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+    ],
 )
 def test_a_full_memory_is_told_from_other_faults(error: BaseException) -> None:
     with pytest.raises(OutOfMemory, match="smaller batch"), memory_guard("a batch", torch.device("cpu")):

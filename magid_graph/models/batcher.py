@@ -15,6 +15,7 @@ from queue import SimpleQueue
 from typing import Generic, TypeAlias, TypeVar
 
 from magid_graph.errors import OutOfMemory, RunStopped
+from magid_graph.models.device import is_out_of_memory
 
 Call = TypeVar("Call")
 Result = TypeVar("Result")
@@ -318,17 +319,9 @@ class Batcher(Generic[Call, Result]):
 
 def _as_answer(error: BaseException) -> BaseException:
     """The error as callers get it."""
-    if isinstance(error, OutOfMemory | MemoryError) or _says_out_of_memory(error):
+    if isinstance(error, OutOfMemory) or is_out_of_memory(error):
         # Made anew: the original's traceback would keep the tensors alive that did not fit, while the halves run.
         return OutOfMemory(str(error))
     if isinstance(error, StopIteration):  # a future refuses to carry one
         return RuntimeError("the model raised StopIteration")
     return error
-
-
-def _says_out_of_memory(error: BaseException) -> bool:
-    # By name and words, because torch is not imported here, and MPS and the CPU raise a bare RuntimeError.
-    if type(error).__name__ == "OutOfMemoryError":
-        return True
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)

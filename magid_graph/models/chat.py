@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 MAX_RETRY_AFTER_S = 120
 """The longest `Retry-After` that the openai client waits for; a longer one ends its retries."""
+
+MAX_TIMEOUTS_IN_A_ROW = 8
+"""One prompt whose reply takes for ever fails alone; after so many calls without any reply it is the server."""
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,7 @@ class OpenAIChat:
         self._model = model
         self._timeout_s = timeout_s
         self._tries = max_retries + 1
+        self._timeouts_in_a_row = 0
         self._key = api_key or (self._is_hosted and os.environ.get("OPENAI_API_KEY")) or ""
         if self._is_hosted and not self._key:
             raise ModelUnavailable(f"`openai:{model}` needs a key: set `OPENAI_API_KEY`, or choose another `--preset`")
@@ -73,7 +77,8 @@ class OpenAIChat:
         from langchain_openai import ChatOpenAI
         from langsmith import tracing_context
 
-        timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s, 10.0))
+        # Below `timeout_s`, so that a host that never connects is told from one that never replies.
+        timeout = httpx2.Timeout(timeout_s, connect=min(timeout_s * 0.8, 10.0))
 
         class WholeReply(openai.DefaultAsyncHttpxClient):
             """Bounds a whole response: httpx's own limit starts anew with every byte that drips in."""
@@ -119,6 +124,7 @@ class OpenAIChat:
                     answer = await self._chat.ainvoke([dict(message) for message in messages], **fields)
             except Exception as error:
                 raise await self._explain(error) from error
+        self._timeouts_in_a_row = 0
         return _as_reply(answer)
 
     async def aclose(self) -> None:
@@ -156,10 +162,7 @@ class OpenAIChat:
 
         match error:
             case openai.APITimeoutError():
-                return ServerUnreachable(
-                    f"`{self._shown_url}` gave no whole reply within {self._timeout_s:g} s, asked {self._tries} times: "
-                    "is it overloaded? Raise the timeout or have fewer items in flight"
-                )
+                return self._timed_out(error)
             case openai.APIConnectionError():
                 return ServerUnreachable(
                     f"`{self._shown_url}` does not answer ({_root(error)}), asked {self._tries} times: "
@@ -174,12 +177,30 @@ class OpenAIChat:
             case openai.BadRequestError() if _is_too_long(error):
                 return ServerFailed(f"The prompt is longer than the context of `{self._model}`: {self._words(error)}")
             case openai.APIStatusError():
-                return ServerFailed(
-                    f"`{self._shown_url}` answered HTTP {error.status_code}: {self._words(error)}"
-                    + (f", asked {self._tries} times" if error.status_code >= 500 else "")
-                )
+                return ServerFailed(self._refused(error))
             case _:
                 return self._not_a_completion(error)
+
+    def _timed_out(self, error: openai.APITimeoutError) -> MagidError:
+        """A fault of this call, unless nothing connects or no call at all has been answered for a while."""
+        import httpx2
+
+        if any(isinstance(cause, httpx2.ConnectTimeout) for cause in _causes(error)):
+            return ServerUnreachable(
+                f"`{self._shown_url}` cannot be reached in time, asked {self._tries} times: is the address right?"
+            )
+        self._timeouts_in_a_row += 1
+        words = f"`{self._shown_url}` gave no whole reply within {self._timeout_s:g} s, asked {self._tries} times"
+        advice = "raise `llm.timeout_s`, or lower `run.in_flight`"
+        if self._timeouts_in_a_row < MAX_TIMEOUTS_IN_A_ROW:
+            return ServerFailed(f"{words}: {advice}")
+        return ServerUnreachable(f"{words}, and so for {self._timeouts_in_a_row} calls in a row: {advice}")
+
+    def _refused(self, error: openai.APIStatusError) -> str:
+        said = f"`{self._shown_url}` answered HTTP {error.status_code}: {self._words(error)}"
+        if error.status_code >= 500:
+            return f"{said}, asked {self._tries} times"
+        return f"{said}. Change what it names, e.g. `--set llm.temperature=1` or a smaller `llm.max_tokens`"
 
     def _key_advice(self) -> str:
         if self._is_hosted:
@@ -265,6 +286,13 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
 
 def _root(error: BaseException) -> str:
     """The operating system's word for it, which the client's wrappers hide."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return str(error) or type(error).__name__
+    *_, last = _causes(error)
+    return str(last) or type(last).__name__
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -70,11 +70,11 @@ def memory_guard(what: str, device: torch.device) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch says that memory is full; on MPS and the CPU it does so by text only."""
+    """Whether memory is full: torch says so by a type that is not imported here, on MPS and the CPU by text only."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
 
 
 def empty_cache(device: torch.device) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from magid_graph import pocket
 from magid_graph.config import Settings
 from magid_graph.context import Models
-from magid_graph.errors import SettingsError
+from magid_graph.errors import ModelUnavailable, SettingsError
 from magid_graph.models import AestheticHead, Captioner, Chat, Embedder, SafetyClassifier, TextToImage
 
 _BACKENDS = {
@@ -40,22 +40,25 @@ def open_models(settings: Settings) -> Iterator[Models]:
         ModelUnavailable: one cannot be had; the message says what to do.
         SettingsError: a name that no backend knows.
     """
-    names = settings.models
+    names, checks = settings.models, settings.qa.checks
     with ExitStack() as closing, ThreadPoolExecutor(1, "open-llm") as beside:
-        # The language model starts its server while the others import torch.
         chat = beside.submit(open_chat, settings, closing)
+        if split_name(names.llm)[0] != "gguf":
+            # A client loads nothing: a key that is missing is told before minutes of loading. A GGUF file's server
+            # starts while the others import torch.
+            chat.result()
         clip = open_embedder(names.clip, settings)
-        aesthetic_clip = open_embedder(names.aesthetic_clip, settings) if names.aesthetic_clip else clip
-        models = Models(
+        has_own = "aesthetic" in checks and names.aesthetic_clip not in (None, names.clip)
+        aesthetic_clip = open_embedder(str(names.aesthetic_clip), settings) if has_own else clip
+        yield Models(
             text_to_image=open_text_to_image(settings, clip),
             clip=clip,
             aesthetic_clip=aesthetic_clip,
-            aesthetic=open_aesthetic(names.aesthetic, aesthetic_clip) if "aesthetic" in settings.qa.checks else None,
-            safety=open_safety(names.safety, settings) if "safety" in settings.qa.checks else None,
+            aesthetic=open_aesthetic(names.aesthetic, aesthetic_clip) if "aesthetic" in checks else None,
+            safety=open_safety(names.safety, settings) if "safety" in checks else None,
             captioner=open_captioner(names.captioner, settings) if names.captioner else None,
             chat=chat.result(),
         )
-        yield models
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -74,9 +77,12 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
     match backend:
         case "openai":
             name, _, url = model.partition("@")
-            key = os.environ.get(llm.api_key_env) if llm.api_key_env else None
             return OpenAIChat(
-                name, base_url=url or None, api_key=key, timeout_s=llm.timeout_s, max_retries=llm.max_retries
+                name,
+                base_url=url or None,
+                api_key=_key_named(llm.api_key_env),
+                timeout_s=llm.timeout_s,
+                max_retries=llm.max_retries,
             )
         case "gguf":
             from magid_graph.models.llama_server import LlamaServer
@@ -198,6 +204,16 @@ def open_captioner(name: str, settings: Settings) -> Captioner:
 
             return FakeCaptioner()
     raise _unknown("captioner", name)
+
+
+def _key_named(variable: str | None) -> str | None:
+    """The key in that environment variable. Raises `ModelUnavailable` where a variable is named and not set."""
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if not key:
+        raise ModelUnavailable(f"`llm.api_key_env={variable}`: set `{variable}` to the key, or take the setting away")
+    return key
 
 
 def _seconds(model: str) -> float:
