@@ -129,3 +129,34 @@ def test_the_two_splits_share_no_seed() -> None:
 
     train = {json.dumps(scene.to_json()) for scene in scenes_of("train", 300)}
     assert len(train & {json.dumps(scene.to_json()) for scene in scenes_of("heldout", 300)}) < 5
+
+
+def test_the_code_of_a_scene_reads_back() -> None:
+    import torch
+
+    from training.pocket import text_to_image as diffuser
+    from training.pocket.world import NAMES, PLACES
+
+    numbers = torch.Generator().manual_seed(1)
+    rows = {"thing": diffuser.NOTHING + 1, "role": 4, "count": 5, "size": 5, "hue": 7}
+    codes = {
+        block: torch.randn(rows[block], end - start, generator=numbers)
+        for block, (start, end) in diffuser.BLOCKS.items()
+    }
+    scene = Scene("beach", (Placed("dog", size="medium", slot="left"), Placed("car", size="medium", slot="right")))
+    said = torch.tensor([diffuser.answers(scene)])
+    states = diffuser.states_of(said, codes)
+    assert states.shape == (1, 40, 128)
+    assert torch.allclose(states.mean(-1), torch.zeros(1, 40), atol=1e-4)
+    things = [NAMES.index("dog"), NAMES.index("car"), len(NAMES) + PLACES.index("beach")]
+    assert diffuser.read_things(states, codes).tolist() == [things]
+
+
+def test_muon_makes_every_direction_of_a_matrix_equal() -> None:
+    import torch
+
+    from training.pocket.muon import orthogonal
+
+    spread = torch.linalg.svdvals(orthogonal(torch.randn(24, 60, generator=torch.Generator().manual_seed(2))))
+    assert spread.min() > 0.5
+    assert spread.max() < 1.3

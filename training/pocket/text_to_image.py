@@ -3,7 +3,7 @@
     python -m training.pocket.text_to_image words DATA --state DIR --minutes 45
         the text encoder, from captions alone
     python -m training.pocket.text_to_image unet DATA --state DIR --minutes 75
-        flow matching on DIR/latents.npy
+        flow matching on DIR/still.npy
     python -m training.pocket.text_to_image export DATA --state DIR --out FOLDER
         the diffusers pipeline folder, float16
 
@@ -30,6 +30,7 @@ from transformers import BertModel, BertTokenizerFast
 
 from training.pocket import words
 from training.pocket.autoencoder import patches_of
+from training.pocket.muon import Muon
 from training.pocket.progress import Clock, device, learning_rate, load_state, save_state
 from training.pocket.scenes import read
 from training.pocket.world import COLOURS, NAMES, PLACES, Placed, Scene, caption, render, sample_scene
@@ -283,8 +284,18 @@ def build_unet() -> UNet2DConditionModel:
     )
 
 
+def read_things(states: Tensor, codes: dict[Block, Tensor]) -> Tensor:
+    """Which thing each of the first three tokens means, [B, 3]."""
+    start, end = BLOCKS["thing"]
+    table = codes["thing"]
+    return (states[:, :3, start:end] @ table.T - 0.5 * table.square().sum(-1)).argmax(-1)
+
+
 class Speaker:
-    """Turns training scenes into text states: ideal ones, and once it is trained, half the encoder's own."""
+    """Turns training scenes into text states: ideal ones, and once it is trained, the text encoder's own for a quarter.
+
+    Where the encoder mishears a caption the ideal state is kept: the UNet should learn its accent, not its mistakes.
+    """
 
     def __init__(self, scenes: list[Scene], data_dir: Path, state_dir: Path) -> None:
         self.scenes, self.codes = scenes, codebook(state_dir)
@@ -298,16 +309,21 @@ class Speaker:
         states = states_of(said, self.codes)
         states = states + 0.12 * torch.rand(len(rows), 1, 1) * torch.randn_like(states)
         if self.trained is not None:
-            half = len(rows) // 2
-            states[:half] = self._own(rows[:half], rng)
+            part = len(rows) // 4
+            own, right = self._own(rows[:part], rng)
+            states[:part][right] = own[right]
         return states
 
     @torch.no_grad()
-    def _own(self, rows: np.ndarray, rng: Random) -> Tensor:
+    def _own(self, rows: np.ndarray, rng: Random) -> tuple[Tensor, Tensor]:
+        """What the encoder makes of a caption of each scene, and where it understood every thing."""
         assert self.trained is not None
         tokenizer, encoder = self.trained
-        texts = ["" if rng.random() < UNDESCRIBED else caption(self.scenes[row], rng) for row in rows]
-        return encode(encoder, tokens_of(tokenizer, texts))
+        silent = torch.tensor([rng.random() < UNDESCRIBED for _ in rows])
+        texts = ["" if hush else caption(self.scenes[row], rng) for row, hush in zip(rows, silent, strict=True)]
+        states = encode(encoder, tokens_of(tokenizer, texts))
+        right = (read_things(states, self.codes) == self.said[rows, :, 0]).all(1)
+        return states, right | silent
 
 
 def shares_of(scenes: list[Scene], focus: float) -> np.ndarray:
@@ -316,27 +332,37 @@ def shares_of(scenes: list[Scene], focus: float) -> np.ndarray:
     return np.array(weights) / sum(weights)
 
 
+def optimizers_for(unet: UNet2DConditionModel, peak: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for what comes in, goes out, or is a vector."""
+    inner = [weight for name, weight in unet.named_parameters() if "_blocks." in name and weight.ndim > 1]
+    known = {id(weight) for weight in inner}
+    outer = [weight for weight in unet.parameters() if id(weight) not in known]
+    return [Muon(inner, lr=peak), torch.optim.AdamW(outer, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)]
+
+
 def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch: int, focus: float) -> None:
     """Flow matching: from latents and noise mixed at a random level, predict noise minus latents."""
-    fixed = torch.from_numpy(np.load(state_dir / "latents.npy"))
+    fixed = torch.from_numpy(np.load(state_dir / "still.npy"))
     _, scenes = read("train", data_dir)
     speak = Speaker(scenes, data_dir, state_dir)
     where, path = device(), state_dir / "unet.pt"
     unet, smooth = build_unet().to(where).train(), build_unet().to(where)
     smooth.load_state_dict(unet.state_dict())
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizers = optimizers_for(unet, peak)
     step, clock = 0, Clock(minutes)
     state = load_state(path)
     if state is not None:
         unet.load_state_dict(state["model"])
         smooth.load_state_dict(state["smooth"])
-        optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         step, clock = state["step"], Clock(minutes, state["spent_s"])
     rng, numbers, shares = Random(step + 7), np.random.default_rng(step + 7), shares_of(scenes, focus)
     running, saved_s = 0.0, clock.spent_s
     while not clock.is_over:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(peak, step, clock.fraction)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(peak, step, clock.fraction)
         rows = numbers.choice(len(scenes), size=batch, p=shares)
         states = speak(rows, rng).to(where)
         clean = fixed[rows].float().to(where)
@@ -346,10 +372,11 @@ def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, 
         with torch.autocast(where.type, torch.bfloat16):
             flow = unet(clean + level * (noise - clean), level.flatten() * 1000, states).sample
         loss = (flow.float() - (noise - clean)).square().mean()
-        optimizer.zero_grad(set_to_none=True)
+        unet.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         step += 1
         with torch.no_grad():
             keep = min(0.999, step / (step + 10))
@@ -363,8 +390,8 @@ def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, 
             running = 0.0
         if clock.spent_s - saved_s > SAVE_EVERY_S or clock.is_over:
             saved_s = clock.spent_s
-            parts = {"model": unet.state_dict(), "smooth": smooth.state_dict(), "optimizer": optimizer.state_dict()}
-            save_state(parts | {"step": step, "spent_s": saved_s}, path)
+            parts = {"model": unet.state_dict(), "smooth": smooth.state_dict(), "step": step, "spent_s": saved_s}
+            save_state(parts | {"optimizers": [optimizer.state_dict() for optimizer in optimizers]}, path)
 
 
 def with_pooler(encoder: BertModel) -> BertModel:
