@@ -96,6 +96,7 @@ def test_every_output_is_in_the_table() -> None:
     table = README.partition("## Output")[2].partition("##")[0]
     for name in ("gallery.html", "magi_dataset.json", "metadata.jsonl", "prompts.jsonl", "run.json", "run.db"):
         assert name in table
+    assert "all files above but `run.json` are views of it" in table
     assert len(EXPORTERS) == 4
 
 
