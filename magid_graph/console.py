@@ -34,17 +34,22 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(text: str) -> None:
     """A line for the person, beside the results."""
-    err.print(text, markup=False)
+    err.print(_encodable(text), markup=False)
 
 
 def show(text: str = "") -> None:
     """A line of the result."""
-    out.print(text, markup=False)
+    out.print(_encodable(text), markup=False)
 
 
 def show_json(value: object) -> None:
     is_unicode = "utf" in (sys.stdout.encoding or "").lower()
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not is_unicode) + "\n")
+    sys.stdout.write(_encodable(json.dumps(value, indent=2, ensure_ascii=not is_unicode)) + "\n")
+
+
+def _encodable(text: str) -> str:
+    """The text with `?` for what is not UTF-8 in the names of files."""
+    return text.encode(errors="replace").decode()
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
@@ -52,12 +57,12 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: 
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("" if cell is None else _encodable(str(cell))) for cell in row))
     out.print(table)
 
 
 def show_error(error: MagidError) -> None:
-    err.print(Text("error: ", style="bold red") + Text(str(error)))
+    err.print(Text("error: ", style="bold red") + Text(_encodable(str(error))))
 
 
 @contextlib.asynccontextmanager
@@ -129,15 +134,15 @@ def _eta(progress: Progress) -> str:
     return "ETA unknown yet" if eta is None else f"ETA {eta:.0f} s"
 
 
-def conservation(counts: Mapping[str, int]) -> str:
+def conservation(rows: int, counts: Mapping[str, int]) -> str:
     """`input 32 = accepted 25 + rejected 6 + failed 1 + pending 0`"""
     parts = " + ".join(f"{state} {counts[state]}" for state in ("accepted", "rejected", "failed", "pending"))
-    return f"input {sum(counts.values())} = {parts}"
+    return f"input {rows} = {parts}"
 
 
 def show_summary(summary: Mapping[str, Any]) -> None:
     """How the run stands, where things are, and what to type next."""
-    show(conservation(summary["items"]))
+    show(conservation(summary["input"], summary["items"]))
     verdicts = summary["attempts"]
     show(
         f"pictures: {verdicts.get('accept', 0)} accepted, {verdicts.get('regenerate', 0)} redrawn,"

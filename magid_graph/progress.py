@@ -25,6 +25,8 @@ class Progress:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     started_at: float = field(default_factory=time.monotonic)
     is_stopping: bool = False
+    is_abandoned: bool = False
+    """A person would not wait for the items in hand; they stay pending."""
 
     @property
     def elapsed_s(self) -> float:

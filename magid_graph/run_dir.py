@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,14 @@ HOME = Path("outputs")
 
 _BEGINNINGS = ("run.json", "run.db", "run.db-wal", "run.db-shm", "run.lock")
 
+_MANIFEST: dict[str, Any] = {
+    **dict.fromkeys(("magid_graph", "identity", "preset", "created_at"), str),
+    **dict.fromkeys(("input", "settings", "origins", "prompts"), dict),
+    "command": list,
+    "weights": str | None,
+}
+"""What other code relies on in `run.json`."""
+
 _PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "langgraph", "langchain-openai", "xllamacpp")
 
 
@@ -42,6 +50,16 @@ class RunDir:
 
     def journal(self) -> Journal:
         return Journal(self.path / "run.db")
+
+    def journal_there(self) -> Journal:
+        """The journal, which is not made anew.
+
+        Raises:
+            UsageError: there is none.
+        """
+        if not (self.path / "run.db").exists():
+            raise UsageError(f"there is no journal `{self.path / 'run.db'}`; `{self.command()}` begins the run again")
+        return self.journal()
 
     def settings(self) -> Settings:
         """The settings of the run.
@@ -153,7 +171,42 @@ def write_manifest(run: RunDir) -> None:
         StorageFailed: it cannot be written.
     """
     text = json.dumps(run.manifest, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(run.path / "run.json", text.encode())
+    # File names are bytes to some systems: what is not UTF-8 in them cannot be written as text.
+    write_atomically(run.path / "run.json", text.encode(errors="replace"))
+
+
+def note_opened(run: RunDir, opened: Mapping[str, str]) -> None:
+    """Keep which models the run works with.
+
+    Raises:
+        UsageError: an earlier command on this run worked with others.
+    """
+    known = run.manifest.get("opened", opened)
+    changed = [f"{kind} {known.get(kind)} -> {name}" for kind, name in opened.items() if known.get(kind) != name]
+    if changed:
+        raise _changed(run, "the models' files have", changed)
+    if "opened" not in run.manifest:
+        run.manifest["opened"] = dict(opened)
+        write_manifest(run)
+
+
+def check_unchanged(run: RunDir) -> None:
+    """Raise `UsageError` where the run's results would depend on other prompts or shipped weights today."""
+    settings = run.settings()
+    today, was = prompts.hashes(*_prompt_names(settings)), run.manifest["prompts"]
+    changed = [f"prompt {name}" for name in today if was.get(name) != today[name]]
+    if run.manifest["weights"] != _shipped_weights(settings):
+        changed.append("the shipped weights")
+    if changed:
+        raise _changed(run, "what it depends on has", changed)
+
+
+def _changed(run: RunDir, what: str, changed: Sequence[str]) -> UsageError:
+    words = _without_place(run.manifest["command"])
+    return UsageError(
+        f"`{run.path}` cannot go on: {what} changed since it began ({', '.join(changed)}); its pictures would not be"
+        f" those of one run. Bring them back, or begin anew: `{shlex.join(['magid-graph', *words, '--new'])}`"
+    )
 
 
 def discard(run: RunDir) -> None:
@@ -172,12 +225,23 @@ def open_run(path: Path) -> RunDir:
     """
     place = path if (path / "run.json").exists() else HOME / path
     try:
-        return RunDir(place, json.loads((place / "run.json").read_text("utf-8")), is_new=False)
+        return RunDir(place, _manifest_in(place / "run.json"), is_new=False)
     except (FileNotFoundError, NotADirectoryError):
         known = ", ".join(sorted(f"`{run.parent}`" for run in HOME.glob("*/run.json"))) or "none"
         raise UsageError(f"there is no run in `{path}`; runs under `{HOME}`: {known}") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"`{place / 'run.json'}` cannot be read: {error}") from error
+
+
+def _manifest_in(file: Path) -> dict[str, Any]:
+    """What `run.json` says. Raises `ValueError` where it is none of ours."""
+    found = json.loads(file.read_text("utf-8"))
+    for name, kind in _MANIFEST.items():
+        if not isinstance(found, dict) or not isinstance(found.get(name), kind):
+            raise ValueError(f"it is no manifest of magid-graph (`{name}`)")
+    if not {"path", "sha256"} <= found["input"].keys():
+        raise ValueError("it is no manifest of magid-graph (`input`)")
+    return found
 
 
 def latest_relative(stem: str, run: RunDir) -> RunDir | None:

@@ -7,34 +7,48 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from magid_graph import console, run_dir
 from magid_graph.artifacts import Artifacts
 from magid_graph.config import Settings
 from magid_graph.context import Desk, Models
-from magid_graph.errors import InputError, UsageError
+from magid_graph.errors import InputError, RunStopped, StorageFailed, UsageError
 from magid_graph.journal import Journal
 from magid_graph.models.opening import open_models
 from magid_graph.readers import Input
 from magid_graph.run_dir import RunDir
 from magid_graph.runner import Runner
-from magid_graph.summary import sum_up, write_views
+from magid_graph.summary import expire_views, renew_views, sum_up
 
-DONE, WITH_FAILURES, INTERRUPTED = 0, 3, 130
+DONE, STOPPED, WITH_FAILURES, INTERRUPTED = 0, 1, 3, 130
+
+Interruption = Literal["none", "finished", "abandoned"]
+"""Whether a person stopped the work, and what became of the items in hand."""
 
 
-def make(
-    run: RunDir, source: Input, *, limit: int | None, is_quiet: bool, greeting: Sequence[str] = ()
-) -> tuple[int, dict[str, Any]]:
-    """Work on the run's pending items, then write its data set. Returns the exit code and the summary.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command that worked on a run ended."""
+
+    code: int
+    summary: dict[str, Any]
+    fault: RunStopped | None = None
+    """Why the work stopped before its end; run the same command again once it is mended."""
+    is_abandoned: bool = False
+    """A model may still be at work, on a thread that nobody waits for."""
+
+
+def make(run: RunDir, source: Input, *, limit: int | None, is_quiet: bool, greeting: Sequence[str] = ()) -> Ended:
+    """Work on the run's pending items, then write its data set.
 
     `greeting` is said once the input is known to be good.
 
     Raises:
-        UsageError: the input cannot be read, or another process works on this run.
-        RunStopped: a fault that every item would meet; run the same command again once it is mended.
+        UsageError: the input cannot be read, or another process works on this run, or its models have changed.
+        StorageFailed: the run directory cannot be written.
     """
     run_dir.create(run)
     with run.lock():
@@ -43,25 +57,27 @@ def make(
         if not is_quiet:
             for line in greeting:
                 console.say(line)
-        return _work(run, limit, is_quiet)
+        return _work(run, limit=limit, only_retried=False, is_quiet=is_quiet)
 
 
-def take_up_again(run: RunDir, *, reason: str | None, is_quiet: bool) -> tuple[int, dict[str, Any]]:
-    """Work on what failed (for this reason) and what is pending, like `make`.
+def take_up_again(run: RunDir, *, reason: str | None, is_quiet: bool) -> Ended:
+    """Work on what failed (for this reason), and on what an earlier retry did not come to; then like `make`.
 
     Raises:
-        UsageError: nothing failed for this reason.
+        UsageError: nothing failed for this reason, or what the run depends on has changed; else as `make`.
     """
+    run_dir.check_unchanged(run)
     with run.lock():
-        with contextlib.closing(run.journal()) as journal:
+        with contextlib.closing(run.journal_there()) as journal:
+            left = journal.pending_count(only_retried=True)
             causes = journal.reasons("failed")
-            if reason is not None and reason not in causes:
+            if reason is not None and reason not in causes and not left:
                 known = ", ".join(causes) or "none"
                 raise UsageError(f"nothing in `{run.path}` failed for `{reason}`; causes there: {known}")
-            reopened, pending = journal.reopen_failed(reason), journal.counts()["pending"]
+            reopened = journal.reopen_failed(reason)
         if not is_quiet:
-            console.say(f"taking up again: {reopened} failed, {pending - reopened} pending")
-        return _work(run, None, is_quiet)
+            console.say(f"taking up again: {reopened} failed" + (f", {left} of an earlier retry" if left else ""))
+        return _work(run, limit=None, only_retried=True, is_quiet=is_quiet)
 
 
 def _ingest(run: RunDir, source: Input) -> None:
@@ -75,38 +91,76 @@ def _ingest(run: RunDir, source: Input) -> None:
         raise
 
 
-def _work(run: RunDir, limit: int | None, is_quiet: bool) -> tuple[int, dict[str, Any]]:
+def _work(run: RunDir, *, limit: int | None, only_retried: bool, is_quiet: bool) -> Ended:
+    interruption: Interruption = "none"
+    fault: RunStopped | None = None
     with contextlib.closing(run.journal()) as journal:
-        is_interrupted = _illustrate(run, journal, limit, is_quiet)
-        summary = sum_up(run, journal, write_views(run, journal))
-    if is_interrupted:
-        return INTERRUPTED, summary
-    return (WITH_FAILURES if summary["items"]["failed"] else DONE), summary
+        try:
+            interruption = _illustrate(run, journal, limit=limit, only_retried=only_retried, is_quiet=is_quiet)
+        except StorageFailed:  # then no view could be written either
+            raise
+        except RunStopped as error:
+            fault = error
+        # Whoever presses Ctrl-C twice does not wait for a large data set to be written.
+        files = {} if interruption == "abandoned" else renew_views(run, journal)
+        summary = sum_up(run, journal, files)
+    return Ended(_code(interruption, fault, summary), summary, fault, interruption == "abandoned")
 
 
-def _illustrate(run: RunDir, journal: Journal, limit: int | None, is_quiet: bool) -> bool:
-    """Run the graphs over what is pending. Returns whether a person interrupted it."""
-    if not journal.counts()["pending"]:
-        return False
+def _code(interruption: Interruption, fault: RunStopped | None, summary: dict[str, Any]) -> int:
+    if fault is not None:
+        return STOPPED
+    if interruption != "none":
+        return INTERRUPTED
+    return WITH_FAILURES if summary["items"]["failed"] else DONE
+
+
+def _illustrate(
+    run: RunDir, journal: Journal, *, limit: int | None, only_retried: bool, is_quiet: bool
+) -> Interruption:
+    """Run the graphs over what is pending."""
+    if not journal.pending_count(only_retried=only_retried):
+        return "none"
     settings = run.settings()
+    expire_views(run)
     if not is_quiet:
         console.say(f"opening the models of preset `{run.manifest['preset']}` …")
     with open_models(settings) as models:
-        return asyncio.run(_run(run.path, journal, models, settings, limit=limit, is_quiet=is_quiet))
+        run_dir.note_opened(run, _ids(models))
+        work = _run(run.path, journal, models, settings, limit=limit, only_retried=only_retried, is_quiet=is_quiet)
+        return asyncio.run(work)
+
+
+def _ids(models: Models) -> dict[str, str]:
+    """The opened models by what they do: their names, and the hashes of their files where they have any."""
+    kinds = ("chat", "text_to_image", "clip", "aesthetic_clip", "aesthetic", "safety", "captioner")
+    opened = {kind: getattr(models, kind) for kind in kinds}
+    return {kind: model.model_id for kind, model in opened.items() if model is not None}
 
 
 async def _run(
-    path: Path, journal: Journal, models: Models, settings: Settings, *, limit: int | None, is_quiet: bool
-) -> bool:
+    path: Path,
+    journal: Journal,
+    models: Models,
+    settings: Settings,
+    *,
+    limit: int | None,
+    only_retried: bool,
+    is_quiet: bool,
+) -> Interruption:
     desk = Desk(models, settings, journal, Artifacts(path, settings.run.image_format))
     runner = Runner(journal, desk, settings)
     try:
         with _interruptible(runner, is_quiet=is_quiet):
             async with console.watching(runner.progress, desk, is_quiet=is_quiet):
-                await runner.run(limit)
+                await runner.run(limit, only_retried=only_retried)
     finally:
-        await desk.aclose()
-    return runner.progress.is_stopping
+        # Closing waits for the batch that is running, which may be minutes of drawing.
+        if not runner.progress.is_abandoned:
+            await desk.aclose()
+    if runner.progress.is_abandoned:
+        return "abandoned"
+    return "finished" if runner.progress.is_stopping else "none"
 
 
 @contextlib.contextmanager
@@ -116,6 +170,7 @@ def _interruptible(runner: Runner, *, is_quiet: bool) -> Iterator[None]:
 
     def interrupt() -> None:
         if runner.progress.is_stopping:
+            runner.progress.is_abandoned = True
             runner.abandon()
             return
         runner.stop()

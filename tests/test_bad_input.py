@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -177,7 +178,20 @@ def test_a_server_that_is_down_stops_the_run_and_the_same_command_goes_on(termin
     said = terminal.dialogue(source, *words)
     assert said.code == 1
     assert url in said.err
+    assert "input 2 = accepted 0 + rejected 0 + failed 0 + pending 2" in said.out
     assert "pending 2" in terminal.type("status", "run").out
+
+
+def test_what_was_finished_before_a_fault_is_in_the_data_set(terminal: Terminal) -> None:
+    source = written("in.json", [["Hello"], GOOD, GOOD | {"id": "again"}])
+    with ScriptedServer(says(NO_MOMENT), fails(401, "Incorrect API key provided")) as server:
+        words = ("--set", f"models.llm=openai:qwen@{server.url}", "--set", "llm.max_retries=0")
+        said = terminal.dialogue(source, "--out", "run", "--set", "run.in_flight=1", *words)
+    assert said.code == 1
+    assert "refuses us" in said.err
+    assert "input 3 = accepted 0 + rejected 1 + failed 0 + pending 2" in said.out
+    assert "2 pending: `magid-graph dialogue" in said.out
+    assert len(json.loads(Path("run/dataset/magi_dataset.json").read_text())) == 1
 
 
 @pytest.mark.parametrize(
@@ -244,6 +258,48 @@ def test_a_damaged_journal_or_manifest_is_named(terminal: Terminal) -> None:
     Path("run/run.json").write_text("{")
     said = terminal.type("status", "run")
     assert (said.code, "`run/run.json` cannot be read" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "null", '{"identity": 7}', '{"input": {}}'])
+def test_a_manifest_of_another_program_is_named(terminal: Terminal, content: str) -> None:
+    Path("run").mkdir()
+    Path("run/run.json").write_text(content)
+    source = written("in.json", [GOOD])
+    for said in (
+        terminal.dialogue(source, "--out", "run"),
+        *(terminal.type(command, "run") for command in ("status", "retry", "export")),
+    ):
+        assert (said.code, said.out) == (2, "")
+        assert "`run/run.json` cannot be read: it is no manifest of magid-graph" in said.err
+    assert [path.name for path in Path("run").iterdir()] == ["run.json"]
+
+
+def test_a_run_without_its_journal_is_not_given_an_empty_one(terminal: Terminal) -> None:
+    terminal.dialogue(written("in.json", [GOOD]), "--out", "run")
+    Path("run/run.db").unlink()
+    for command in ("status", "retry", "export"):
+        said = terminal.type(command, "run")
+        assert (said.code, "there is no journal `run/run.db`" in said.err) == (2, True)
+        assert not Path("run/run.db").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+def test_a_file_name_that_is_not_utf8_is_read_and_shown(terminal: Terminal) -> None:
+    name = os.fsdecode(b"caf\xe9.json")
+    Path(name).write_text(json.dumps([["x"], {"turns": []}, GOOD]))
+    said = terminal.dialogue(name, "--json")
+    assert (said.code, said.json()["items"]["accepted"]) == (3, 1)
+    assert "caf?.json" in said.json()["next"][0] + said.json()["next"][-2]
+    (run,) = Path("outputs").iterdir()
+    assert json.loads((run / "run.json").read_text("utf-8"))["input"]["path"] == "caf?.json"
+    said = terminal.type("status", run)
+    assert said.code == 0
+    assert "caf\ufffd.json" in said.out
+    out = os.fsdecode(b"r\xe9sum\xe9")
+    assert terminal.dialogue(name, "--out", out).code == 3
+    assert terminal.type("status", out).code == 0
+    said = terminal.dialogue(os.fsdecode(b"\xe9.json"))
+    assert (said.code, "`?.json` does not exist" in said.err) == (2, True)
 
 
 def test_a_run_of_another_version_is_named(terminal: Terminal) -> None:

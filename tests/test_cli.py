@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -162,7 +165,7 @@ def test_retry_is_no_use_for_rows_that_cannot_be_read(terminal: Terminal) -> Non
     said = terminal.dialogue(written("talk.json", [*TALK, {"id": "bad", "turns": []}]), "--out", "run")
     assert "next: 1 bad_input: mend them in `talk.json`" in said.out
     assert "magid-graph retry" not in said.out
-    assert "taking up again: 0 failed, 0 pending" in terminal.type("retry", "run").err
+    assert "taking up again: 0 failed" in terminal.type("retry", "run").err
 
 
 def test_retry_takes_up_one_cause_and_draws_a_lost_picture_again(terminal: Terminal) -> None:
@@ -178,6 +181,66 @@ def test_retry_takes_up_one_cause_and_draws_a_lost_picture_again(terminal: Termi
     assert "nothing in `run` failed for `server_error`; causes there: damaged_picture" in said.err
     said = terminal.type("retry", "run", "--reason", "damaged_picture")
     assert (said.code, "failed 0 + pending 0" in said.out) == (0, True)
+
+
+def test_retry_works_on_nothing_but_what_failed(terminal: Terminal) -> None:
+    source = written("talk.json", MANY[:6])
+    terminal.dialogue(source, "--out", "run", "--limit", "2")
+    next(Path("run/images").rglob("*.png")).unlink()
+    said = terminal.type("export", "run")
+    said = terminal.type("status", "run")
+    assert "1 failed: `magid-graph retry run` takes them up again, and nothing else" in said.out
+    said = terminal.type("retry", "run")
+    assert "taking up again: 1 failed" in said.err
+    assert "input 6 = accepted 2 + rejected 0 + failed 0 + pending 4" in said.out
+
+
+def test_views_are_written_again_only_where_something_changed(terminal: Terminal) -> None:
+    source = written("talk.json", TALK)
+    terminal.dialogue(source, "--out", "run", "--limit", "1")
+    gallery, shown = Path("run/gallery.html"), Path("run/dataset/magi_dataset.json")
+    terminal.dialogue(source, "--out", "run")
+    assert len(json.loads(shown.read_text())) == 3
+    shown.write_text("{}")
+    said = terminal.dialogue(source, "--out", "run")
+    assert shown.read_text() == "{}"
+    assert f"gallery: {gallery}" in said.out
+    gallery.unlink()
+    terminal.dialogue(source, "--out", "run")
+    assert gallery.exists()
+    assert len(json.loads(shown.read_text())) == 3
+    shown.write_text("{}")
+    terminal.type("export", "run")
+    assert len(json.loads(shown.read_text())) == 3
+
+
+def test_a_lost_row_is_an_error(terminal: Terminal) -> None:
+    source = written("talk.json", TALK)
+    terminal.dialogue(source, "--out", "run")
+    with contextlib.closing(sqlite3.connect("run/run.db")) as db, db:
+        db.execute("DELETE FROM items WHERE key = 'tax'")
+    for said in (terminal.dialogue(source, "--out", "run"), terminal.type("status", "run")):
+        assert (said.code, said.out) == (1, "")
+        assert "the input had 3 rows, but `run/run.db` holds 2 items" in said.err
+
+
+def test_changed_model_files_or_prompts_are_never_mixed_into_a_run(terminal: Terminal) -> None:
+    source = written("talk.json", TALK)
+    terminal.dialogue(source, "--out", "run", "--limit", "1")
+    file = Path("run/run.json")
+    manifest = json.loads(file.read_text())
+    assert manifest["opened"]["text_to_image"] == "fake:text_to_image"
+    file.write_text(json.dumps(manifest | {"opened": {**manifest["opened"], "clip": "fake:clip@old"}}))
+    for said in (terminal.dialogue(source, "--out", "run"), terminal.dialogue(source, "--out", "run", "--quiet")):
+        assert said.code == 2
+        assert "the models' files have changed since it began (clip fake:clip@old -> fake:clip)" in said.err
+        assert "--new`" in said.err
+    assert "pending 2" in terminal.type("status", "run").out
+    for changed in ({"prompts": dict.fromkeys(manifest["prompts"], "old")}, {"weights": "old"}):
+        file.write_text(json.dumps(manifest | changed))
+        said = terminal.type("retry", "run")
+        assert said.code == 2
+        assert ("prompt scanner/" if "prompts" in changed else "the shipped weights") in said.err
 
 
 def test_chosen_formats_are_written_again(terminal: Terminal) -> None:
@@ -225,13 +288,26 @@ def test_help_is_quick_because_it_imports_no_model_library() -> None:
 # -- signals
 
 
-def started(*words: str) -> subprocess.Popen[str]:
+def has_drawn() -> bool:
+    return any(Path("run/images").rglob("*.png"))
+
+
+def has_asked() -> bool:
+    """Whether a moment was found, so that its picture is being drawn."""
+    if not Path("run/run.db").exists():
+        return False
+    with contextlib.closing(sqlite3.connect("run/run.db")) as db, contextlib.suppress(sqlite3.OperationalError):
+        return db.execute("SELECT 1 FROM calls").fetchone() is not None
+    return False
+
+
+def started(*words: str, until: Callable[[], bool] = has_drawn) -> subprocess.Popen[str]:
     """A run of its own process that takes a while, once it has begun to work."""
     slow = fakes("models.llm=fake:0.3", "run.in_flight=4")
-    command = [sys.executable, "-c", "from magid_graph.cli import main; main()", "dialogue", *words, *slow]
+    command = [sys.executable, "-c", "from magid_graph.cli import main; main()", "dialogue", *slow, *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     for _ in range(600):
-        if any(Path("run/images").rglob("*.png")) or process.poll() is not None:
+        if until() or process.poll() is not None:
             break
         time.sleep(0.05)
     return process
@@ -255,15 +331,22 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_same_command_goes_on(terminal: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
-def test_a_second_ctrl_c_stops_at_once() -> None:
-    process = started(written("many.json", MANY), "--out", "run", "--set", "models.text_to_image=fake:0.1")
+def test_a_second_ctrl_c_waits_for_no_picture(terminal: Terminal) -> None:
+    source = written("many.json", MANY)
+    process = started(source, "--out", "run", "--set", "models.text_to_image=fake:30", until=has_asked)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.1)  # two signals that come together are one
+    time.sleep(0.5)  # two signals that come together are one
+    assert process.poll() is None
     process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
     out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10
     assert process.returncode == 130
-    assert "goes on" in out
+    assert "--out run` goes on" in out
     assert "Traceback" not in err
+    assert "terminate called" not in err
+    assert "accepted 0 + rejected 0 + failed 0 + pending 60" in terminal.type("status", "run").out
+    assert not Path("run/dataset").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pipes of this kind")

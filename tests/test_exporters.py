@@ -246,7 +246,7 @@ async def test_the_journal_gives_finished_items_in_the_order_of_the_input(run_di
     kept = attempt(picture(run_dir, 9))
     asked = [Asked("feedback", 2, "c1", True), Asked("feedback", 1, "c1", False), Asked("scanner", None, "c1", False)]
     await journal.finish(Outcome("a", "accepted", attempts=[kept], asked=asked))
-    bad, accepted = finished_items(journal)
+    bad, accepted = finished_items(journal, with_exchanges=True)
     journal.close()
     assert (bad["key"], bad["state"], bad["reason"], bad["dialogue"]) == ("bad", "failed", "bad_input", None)
     assert (accepted["dialogue"], accepted["attempts"]) == (good, [kept])

@@ -40,6 +40,6 @@ def test_a_damaged_picture_is_never_shipped_and_retry_draws_it_again(tmp_path: P
     assert sum_up(run, journal, files)["failed"] == {"damaged_picture": 1}
     journal.close()
 
-    code, summary = take_up_again(run, reason=None, is_quiet=True)
-    assert (code, summary["failed"]) == (0, {})
+    ended = take_up_again(run, reason=None, is_quiet=True)
+    assert (ended.code, ended.summary["failed"]) == (0, {})
     assert len(shipped.read_text().splitlines()) == 2

@@ -55,8 +55,8 @@ def dialogue(
         wanted = run_dir.manifest(loaded, source, run_dir.sha256_of(dialogues.path))
         run = run_dir.locate(stem, wanted, out=out, is_fresh=new)
         greeting = _which(run, None if out else run_dir.latest_relative(stem, run))
-        code, summary = make(run, dialogues, limit=limit, is_quiet=quiet, greeting=greeting)
-    finish(code, summary, is_quiet=quiet, as_json=as_json)
+        ended = make(run, dialogues, limit=limit, is_quiet=quiet, greeting=greeting)
+    finish(ended, is_quiet=quiet, as_json=as_json)
 
 
 def _which(run: RunDir, relative: RunDir | None) -> list[str]:

@@ -20,7 +20,7 @@ def status(run: options.Run, as_json: options.AsJson = False) -> None:
     from magid_graph.summary import sum_up
 
     opened = run_dir.open_run(run)
-    with contextlib.closing(opened.journal()) as journal:
+    with contextlib.closing(opened.journal_there()) as journal:
         summary = sum_up(opened, journal, {"run directory": str(opened.path)})
         failures = [(item.key, item.reason, item.message) for item in journal.items(("failed",))]
     columns = ("key", "cause", "message")
@@ -43,8 +43,8 @@ def retry(
     """Take up failed items again; finished calls are not paid for twice."""
     from magid_graph import run_dir, session
 
-    code, summary = session.take_up_again(run_dir.open_run(run), reason=reason, is_quiet=quiet)
-    finish(code, summary, is_quiet=quiet, as_json=as_json)
+    ended = session.take_up_again(run_dir.open_run(run), reason=reason, is_quiet=quiet)
+    finish(ended, is_quiet=quiet, as_json=as_json)
 
 
 def export(
@@ -64,7 +64,7 @@ def export(
         if name not in EXPORTERS:
             raise UsageError(f"there is no format `{name}`; formats: {', '.join(EXPORTERS)}")
     opened = run_dir.open_run(run)
-    with opened.lock(), contextlib.closing(opened.journal()) as journal:
+    with opened.lock(), contextlib.closing(opened.journal_there()) as journal:
         files = write_views(opened, journal, tuple(format_ or EXPORTERS))
     if as_json:
         console.show_json(files)

@@ -27,4 +27,7 @@ EXPORTERS: dict[str, Callable[[Iterable[FinishedItem], Path], Path]] = {
 Raises `DamagedPicture`, which names the picture, or `StorageFailed`; what was there before then stays as it was.
 """
 
-__all__ = ["EXPORTERS", "FinishedItem"]
+READS_EXCHANGES = ("prompts",)
+"""The formats that show the exchanges of an item; to the others they may be left out."""
+
+__all__ = ["EXPORTERS", "READS_EXCHANGES", "FinishedItem"]

@@ -37,25 +37,29 @@ def ship(image: ImageFile, run_dir: Path, images_dir: Path) -> Path:
     """
     origin = run_dir / image["path"]
     target = images_dir / (image["sha256"] + origin.suffix)
-    check_picture(origin, image["sha256"])
+    if not origin.is_file():
+        raise DamagedPicture(f"`{origin}` is missing; it cannot be shipped")
     with _storing(target):
-        if not (target.exists() and target.samefile(origin)):
-            with _neighbour(target) as part:
-                _link_or_copy(origin, part)
-                check_picture(part, image["sha256"])
-                part.replace(target)
+        if target.exists() and target.samefile(origin):
+            _check_picture(origin, image)
+            return target
+        with _neighbour(target) as part:
+            _link_or_copy(origin, part)
+            # The file that is shipped is the one that is read: a link is the picture, a copy may differ from it.
+            _check_picture(part, image)
+            part.replace(target)
     return target
 
 
-def check_picture(path: Path, sha256: str) -> None:
-    """Raise `DamagedPicture` unless the file has this sha256."""
+def _check_picture(path: Path, image: ImageFile) -> None:
+    """Raise `DamagedPicture` unless the file's bytes are those of the image."""
     try:
         with path.open("rb") as file:
-            is_intact = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            is_intact = hashlib.file_digest(file, "sha256").hexdigest() == image["sha256"]
     except OSError as error:
-        raise DamagedPicture(f"`{path}` cannot be read ({error.strerror}); it cannot be shipped") from error
+        raise DamagedPicture(f"`{image['path']}` cannot be read ({error.strerror}); it cannot be shipped") from error
     if not is_intact:
-        raise DamagedPicture(f"`{path}` is not the picture that was judged")
+        raise DamagedPicture(f"`{image['path']}` is not the picture that was judged")
 
 
 def remove_others(folder: Path, kept: set[str]) -> None:

@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from magid_graph.exporters.files import replacing
 from magid_graph.exporters.items import FinishedItem, accepted_pictures
+from magid_graph.readers.text import normalise
 from magid_graph.records import Attempt, Turn
 
 MOST = 500
@@ -55,7 +56,9 @@ def write_gallery(items: Iterable[FinishedItem], run_dir: Path) -> Path:
     path = run_dir / "gallery.html"
     with replacing(path, lambda part: None) as file:
         file.write(
-            page.render(title=run_dir.name, count=len(chats), pictures=pictures, left_out=left_out, dialogues=chats)
+            page.render(
+                title=normalise(run_dir.name), count=len(chats), pictures=pictures, left_out=left_out, dialogues=chats
+            )
         )
     return path
 

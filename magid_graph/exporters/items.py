@@ -24,8 +24,8 @@ class FinishedItem(TypedDict):
     exchanges: list[Exchange]
 
 
-def finished_items(journal: Journal) -> Iterator[FinishedItem]:
-    """The journal's finished items in the order of the input."""
+def finished_items(journal: Journal, *, with_exchanges: bool) -> Iterator[FinishedItem]:
+    """The journal's finished items in the order of the input; without exchanges, those lists are empty."""
     for item in journal.items(("accepted", "rejected", "failed")):
         yield FinishedItem(
             key=item.key,
@@ -33,7 +33,7 @@ def finished_items(journal: Journal) -> Iterator[FinishedItem]:
             reason=item.reason,
             dialogue=item.dialogue,
             attempts=journal.attempts(item.position),
-            exchanges=_in_order([_exchange(asked, call) for asked, call in journal.asked(item.position)]),
+            exchanges=_exchanges(journal, item.position) if with_exchanges else [],
         )
 
 
@@ -50,6 +50,10 @@ def said(item: FinishedItem, turn: int) -> Turn:
     """The turn of the item's dialogue."""
     assert item["dialogue"] is not None
     return item["dialogue"]["turns"][turn]
+
+
+def _exchanges(journal: Journal, position: int) -> list[Exchange]:
+    return _in_order([_exchange(asked, call) for asked, call in journal.asked(position)])
 
 
 def _exchange(asked: Asked, call: dict[str, Any]) -> Exchange:

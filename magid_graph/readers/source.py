@@ -18,6 +18,7 @@ from typing import TextIO
 from magid_graph.errors import InputError, StorageFailed
 from magid_graph.readers import json_lines, json_values, plain_text
 from magid_graph.readers.rows import Row, dialogues
+from magid_graph.readers.text import normalise
 from magid_graph.records import BadRow, Dialogue
 
 STDIN = "-"
@@ -65,7 +66,7 @@ def open_input(path: Path | str, *, format: str | None = None) -> Iterator[Input
         raise InputError(f"`{format}` is not a format; there are {_known(FORMATS.values())}")
     if str(path) != STDIN:
         _check_file(Path(path))
-        yield Input(Path(path), Path(path).name, format or _format_of(Path(path)))
+        yield Input(Path(path), normalise(Path(path).name), format or _format_of(Path(path)))
         return
     with tempfile.TemporaryDirectory(prefix="magid-graph-") as folder:
         copy = Path(folder) / "stdin"
