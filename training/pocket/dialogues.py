@@ -152,6 +152,18 @@ def mistyped(turn: Turn, rng: random.Random) -> str:
     return " ".join(typed)
 
 
+def slurred(turn: Turn, rng: random.Random) -> str:
+    """With small words left out or doubled, so that no frame is known by its letter."""
+    kept = turn.caption.lower().split()
+    said = []
+    for word in turn.text.split(" "):
+        if word.lower().strip(".,!?") in kept or rng.random() > 0.12:
+            said.append(word)
+        elif rng.random() < 0.3:
+            said.append(f"{word} {rng.choice(words('fillers'))}")
+    return " ".join(said) or turn.text
+
+
 def styled(turns: list[Turn], rng: random.Random) -> list[Turn]:
     """One register for the whole dialogue."""
     register = rng.choices(["plain", "texting", "emoji", "loud"], [0.55, 0.27, 0.13, 0.05])[0]
@@ -164,6 +176,8 @@ def styled(turns: list[Turn], rng: random.Random) -> list[Turn]:
             turn.text = turn.text.upper() if rng.random() < 0.4 else turn.text.replace(".", "!!")
         if rng.random() < 0.04:
             turn.text = mistyped(turn, rng)
+        if rng.random() < 0.25:
+            turn.text = slurred(turn, rng)
     return turns
 
 

@@ -36,7 +36,7 @@ FIRST_MERGED = 252
 AVERAGE_EVERY = 4
 """Steps. Averaging reads all weights, which costs as much as a tenth of a step."""
 SAVE_EVERY_S = 240
-MARK_SHARE = 0.3
+MARK_SHARE = 0.1
 """How much the marks count beside the reply."""
 CHATML = (
     "{% for message in messages %}"
