@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired
 
-from typing_extensions import TypeIs
+from typing_extensions import TypedDict, TypeIs
 
 Reason = Literal["off_topic", "ugly", "unsafe", "unchecked"]
 """Why QA refused a picture; `unchecked`: a check was missing or raised."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, TypedDict
+from typing import Annotated
+
+from typing_extensions import TypedDict
 
 from magid_graph.records import Attempt, Fitted, ImageFile, Moment, Reason, Turn, Verdict
 

@@ -16,7 +16,7 @@ import pytest
 
 from magid_graph.errors import ModelUnavailable, ServerFailed
 from magid_graph.models.chat import OpenAIChat
-from magid_graph.models.grammars import scanner_grammar
+from magid_graph.models.grammars import scanner_grammar, shorten_grammar
 from magid_graph.models.llama_server import LlamaServer
 from tests.tiny_gguf import write_tiny_gguf
 
@@ -50,6 +50,38 @@ async def test_a_grammar_makes_every_reply_follow_the_protocol(chat: OpenAIChat)
         assert not reply.truncated
         assert re.match(r"<reason>.*</reason>\n<result>\n(none|Utterance: [012]: )", reply.text)
     await chat.aclose()
+
+
+async def written(chat: OpenAIChat, grammar: str, max_tokens: int) -> list[str]:
+    """Random replies within a grammar."""
+    asked = [
+        chat.reply(QUESTION, temperature=1.5, max_tokens=max_tokens, seed=seed, grammar=grammar) for seed in range(12)
+    ]
+    return [reply.text for reply in await asyncio.gather(*asked)]
+
+
+async def test_only_a_free_reason_has_several_lines(chat: OpenAIChat) -> None:
+    brief, free = [
+        await written(chat, scanner_grammar(range(100), 100, is_brief=is_brief), 150) for is_brief in (True, False)
+    ]
+    assert all(reply.startswith("<reason>") for reply in brief + free)
+    assert not any("\n" in reply.partition("</reason>")[0] for reply in brief)
+    assert any("\n" in reply.partition("</reason>")[0] for reply in free)
+    await chat.aclose()
+
+
+async def test_only_a_free_description_begins_with_a_letter_of_another_script(chat: OpenAIChat) -> None:
+    brief, free = [await written(chat, shorten_grammar(is_brief=is_brief), 24) for is_brief in (True, False)]
+    first = [[reply.removeprefix("<result>\n")[:1] for reply in replies] for replies in (brief, free)]
+    assert all(letter.isascii() and letter.isalpha() for letter in first[0])
+    assert any(not letter.isascii() for letter in first[1])
+    assert not any(letter in "-*•1234567890 <:" for letter in first[1])
+    await chat.aclose()
+
+
+def test_the_grammar_of_a_long_dialogue_without_a_limit_stays_small() -> None:
+    assert len(scanner_grammar(range(100), 100)) < 10_000
+    assert len(scanner_grammar(range(100), 4)) < 30_000
 
 
 async def test_the_same_seed_gives_the_same_reply_and_another_one_another(chat: OpenAIChat) -> None:
