@@ -17,8 +17,8 @@ from magid_graph.records import ImageFile
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_KEPT = 64
-"""Pictures kept decoded between generator and QA: enough for two large batches, 200 MB at 1024 x 1024."""
+_KEPT_PIXELS = 64 * 1024 * 1024
+"""Kept decoded between generator and QA: two large batches of 1024 x 1024, 200 MB, whatever the pictures' size."""
 
 
 class Artifacts:
@@ -27,7 +27,7 @@ class Artifacts:
     def __init__(self, run_dir: Path, image_format: Literal["png", "jpeg"] = "png") -> None:
         self._run_dir = run_dir
         self._format = image_format
-        self._recent: Recent[str, Image] = Recent(_KEPT)
+        self._recent: Recent[str, Image] = Recent(_KEPT_PIXELS, size=_pixels)
 
     def save(self, image: Image) -> ImageFile:
         """Write the picture and return its record; the same picture is written once."""
@@ -61,7 +61,7 @@ class Artifacts:
     def _encode(self, image: Image) -> bytes:
         buffer = io.BytesIO()
         if self._format == "png":
-            # Twice as fast as the default, and as small for photographs; the usual level 1 is slower and larger than this.
+            # Twice as fast as the default, and as small for photographs; the usual level 1 is slower and larger.
             image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
         else:
             image.save(buffer, "JPEG", quality=95, subsampling=0)
@@ -74,6 +74,10 @@ class Artifacts:
             raise DamagedPicture(f"`{file['path']}` is missing or damaged; `magid-graph retry` draws it again")
         with pillow.open(self._run_dir / file["path"]) as image:
             return image.convert("RGB")
+
+
+def _pixels(image: Image) -> int:
+    return image.width * image.height
 
 
 def sweep(run_dir: Path) -> None:

@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from magid_graph.errors import SettingsError
 from magid_graph.records import Limits
@@ -33,9 +33,15 @@ class _HowOnly:
 
 HowOnly = _HowOnly()
 
+_FromList = Strict(False)
+"""Marks a tuple that is written as a list: TOML and JSON have no tuples."""
+
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    # Strict: `true` is no number and "5" no setting of 5. Whole numbers are taken where fractions may stand.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class ModelNames(Section):
@@ -107,7 +113,7 @@ class Generator(Section):
 
 
 class Qa(Section):
-    checks: tuple[Check, ...] = ("safety", "match", "aesthetic")
+    checks: Annotated[tuple[Check, ...], _FromList] = ("safety", "match", "aesthetic")
     """In this order; the first that a picture fails is the reason it is refused."""
     clip_against: Literal["utterance", "description", "both"] = "description"
     min_clip_similarity: float = Field(0.21, ge=-1, le=1)
@@ -115,7 +121,7 @@ class Qa(Section):
     max_nsfw: float = Field(0.5, ge=0, le=1)
     measure_all: bool = False
     """Measure the later checks too when an earlier one has failed."""
-    blocked_terms: tuple[str, ...] = ()
+    blocked_terms: Annotated[tuple[str, ...], _FromList] = ()
     """Words that no description may hold, besides the built-in list."""
     batch_size: Annotated[int, HowOnly] = Field(16, ge=1)
 

@@ -1,10 +1,10 @@
-"""What was used last, kept up to a number."""
+"""What was used last, kept up to a size."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -12,10 +12,13 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """The last `limit` values that were put or got, by key. Safe to use from any thread."""
+    """The values that were last put or got, by key, as many as fit. Safe to use from any thread."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, size: Callable[[Value], int] = lambda value: 1) -> None:
+        """Keeps values whose sizes add up to at most `limit`; unless told otherwise, each counts as one."""
         self._limit = limit
+        self._size = size
+        self._used = 0
         self._values: OrderedDict[Key, Value] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -28,7 +31,9 @@ class Recent(Generic[Key, Value]):
 
     def put(self, key: Key, value: Value) -> None:
         with self._lock:
+            if key in self._values:
+                self._used -= self._size(self._values.pop(key))
             self._values[key] = value
-            self._values.move_to_end(key)
-            if len(self._values) > self._limit:
-                self._values.popitem(last=False)
+            self._used += self._size(value)
+            while self._used > self._limit:
+                self._used -= self._size(self._values.popitem(last=False)[1])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_the_file_of_the_working_directory_is_found(tmp_path: Path) -> None:
         ("qa.min_aesthetic=50", "less than or equal to 10"),
         ("qa.min_aesthetic=lots", "valid number"),
         ("qa.min_aesthetic=nan", "finite"),
+        ("qa.max_nsfw=true", "valid number"),
+        ("qa.max_nsfw='0.5'", "valid number"),
+        ("retry.regenerate=true", "valid integer"),
+        ("retry.regenerate=2.0", "valid integer"),
+        ("qa.measure_all=1", "valid boolean"),
+        ("qa.checks='safety'", "valid tuple"),
+        ("qa.blocked_terms=[1]", "valid string"),
+        ("models.captioner=3", "valid string"),
         ("retry.regenerate=-1", "greater than or equal to 0"),
         ("qa.clip_against=caption", "'utterance', 'description' or 'both'"),
         ("run.device=tpu", "'auto', 'cpu', 'cuda' or 'mps'"),
@@ -44,6 +53,13 @@ def test_the_file_of_the_working_directory_is_found(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_refused_with_the_reason(assignment: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         config.load(assignments=[assignment])
+
+
+def test_whole_numbers_and_lists_are_taken_as_toml_and_json_write_them() -> None:
+    loaded = config.load(assignments=["qa.max_nsfw=1", 'qa.checks=["safety"]', "models.captioner=none"])
+    assert (loaded.settings.qa.max_nsfw, loaded.settings.qa.checks) == (1.0, ("safety",))
+    kept = json.loads(json.dumps(loaded.settings.model_dump(mode="json")))
+    assert config.Settings.model_validate(kept) == loaded.settings
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
