@@ -154,6 +154,10 @@ async def _run(
         with _interruptible(runner, is_quiet=is_quiet):
             async with console.watching(runner.progress, desk, is_quiet=is_quiet):
                 await runner.run(limit, only_retried=only_retried)
+    except RunStopped:
+        # A fault that is met on the way out is met again by whoever goes on.
+        if not runner.progress.is_abandoned:
+            raise
     finally:
         # Closing waits for the batch that is running, which may be minutes of drawing.
         if not runner.progress.is_abandoned:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from magid_graph.errors import DamagedPicture, StorageFailed
-from magid_graph.exporters import EXPORTERS, FinishedItem
+from magid_graph.exporters import EXPORTERS, READS_EXCHANGES, FinishedItem
 from magid_graph.exporters.imagefolder import PictureRow
 from magid_graph.exporters.items import finished_items
 from magid_graph.journal import Asked, Journal, Outcome
@@ -205,6 +205,20 @@ def test_a_damaged_picture_is_named_and_never_shipped(
     assert not [file for file in run_dir.rglob("*") if file.name.endswith(".part")]
 
 
+@pytest.mark.parametrize("name", ["magi", "imagefolder"])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_picture_is_read_once(
+    name: str, again: bool, items: list[FinishedItem], run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if again:
+        EXPORTERS[name](items[1:], run_dir)
+    read: list[object] = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: (read.append(file), digest(file, kind))[1])
+    EXPORTERS[name](items[1:], run_dir)
+    assert len(read) == 1
+
+
 def test_pictures_are_linked_where_links_are_possible(items: list[FinishedItem], run_dir: Path) -> None:
     for shipped in (EXPORTERS["imagefolder"](items, run_dir).parent / "images").iterdir():
         assert shipped.stat().st_nlink == 2
@@ -257,3 +271,11 @@ async def test_the_journal_gives_finished_items_in_the_order_of_the_input(run_di
         ("feedback", 2),
     ]
     assert accepted["exchanges"][0] == call
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_formats_that_show_no_exchanges_do_not_need_them(name: str, items: list[FinishedItem], run_dir: Path) -> None:
+    whole = EXPORTERS[name](items, run_dir).read_bytes()
+    for each in items:
+        each["exchanges"] = []
+    assert (EXPORTERS[name](items, run_dir).read_bytes() == whole) == (name not in READS_EXCHANGES)
