@@ -235,7 +235,7 @@ def open_run(path: Path) -> RunDir:
 
 def _manifest_in(file: Path) -> dict[str, Any]:
     """What `run.json` says. Raises `ValueError` where it is none of ours."""
-    found = json.loads(file.read_text("utf-8"))
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     for name, kind in _MANIFEST.items():
         if not isinstance(found, dict) or not isinstance(found.get(name), kind):
             raise ValueError(f"it is no manifest of magid-graph (`{name}`)")
