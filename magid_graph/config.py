@@ -83,6 +83,12 @@ class Llm(Section):
 class Scanner(Section):
     strategy: Strategy = "cot"
     """The prompt's file name under prompts/scanner; `brief` is for models trained on this task."""
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether all nodes use the short prompts and tight grammars of such a model."""
+        return self.strategy == "brief"
+
     max_images_per_dialogue: int = Field(2, ge=0)
     """0: no limit."""
     window_overlap: int = Field(2, ge=0)

@@ -26,7 +26,7 @@ async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redes
     earlier = list(dict.fromkeys(attempt["description"] for attempt in state["attempts"]))
     shown = range(max(0, len(context) - _CONTEXT_TURNS), len(context))
     messages = prompts.render(
-        "feedback/brief" if ctx.settings.scanner.strategy == "brief" else "feedback/full",
+        "feedback/brief" if ctx.settings.scanner.is_brief else "feedback/full",
         dialogue=render_dialogue(context, shown),
         index=turn,
         utterance=harmless(context[-1]["text"]),
@@ -40,7 +40,7 @@ async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redes
         lambda reply, is_last: parse_feedback(reply, turn=turn, earlier=[] if is_last else earlier),
         seed=seed_for(ctx.settings.run.seed, state["key"], "feedback", turn, len(state["attempts"])),
         turn=turn,
-        grammar=feedback_grammar(turn),
+        grammar=feedback_grammar(turn, is_brief=ctx.settings.scanner.is_brief),
     )
     return {"description": description}
 

@@ -42,7 +42,7 @@ async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: r
             reply, turns=indices, max_images=limit, utterances={i: turns[i]["text"] for i in indices}
         ),
         seed=seed_for(ctx.settings.run.seed, key, "scanner", indices[0]),
-        grammar=scanner_grammar(indices, limit or len(indices)),
+        grammar=scanner_grammar(indices, limit or len(indices), is_brief=ctx.settings.scanner.is_brief),
     )
 
 
