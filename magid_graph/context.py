@@ -85,13 +85,13 @@ class Desk:
         )
         # Encoding lets go of the interpreter's lock, and a sync to disk waits: both gain from threads.
         self._savers = ThreadPoolExecutor(_SAVERS, "artifacts")
-        self._embed: dict[str, Batcher[ImageFile | str, Vector]] = {
+        self._embed: dict[str, Batcher[list[ImageFile | str], list[Vector]]] = {
             embedder.model_id: Batcher(
-                partial(self._embed_mixed, embedder), name="embedding", max_batch=size, max_waiting=_MAX_WAITING
+                partial(self._embed_all, embedder), name="embedding", max_batch=size, max_waiting=_MAX_WAITING
             )
             for embedder in (models.clip, models.aesthetic_clip)
         }
-        self._vectors: Recent[tuple[str, str], Vector] = Recent(_KEPT_VECTORS)
+        self._vectors: Recent[tuple[str, str, str], Vector] = Recent(_KEPT_VECTORS)
         self._nsfw: Batcher[ImageFile, float] = Batcher(
             self._classify, name="safety", max_batch=size, max_waiting=_MAX_WAITING
         )
@@ -186,20 +186,16 @@ class Desk:
 
     # -- judging
 
-    async def image_vector(self, file: ImageFile, embedder: Embedder) -> Vector:
-        """The picture's embedding; all checks that read it share one."""
-        return await self._vector(embedder, file["sha256"], file)
-
-    async def text_vector(self, text: str) -> Vector:
-        """The text's embedding by the model that matches pictures to it."""
-        return await self._vector(self.models.clip, f"text {text}", text)
-
-    async def _vector(self, embedder: Embedder, name: str, call: ImageFile | str) -> Vector:
-        known = self._vectors.get((embedder.model_id, name))
-        if known is None:
-            known = await self._embed[embedder.model_id].submit(call)
-            self._vectors.put((embedder.model_id, name), known)
-        return known
+    async def vectors(self, embedder: Embedder, *shown: ImageFile | str) -> list[Vector]:
+        """Embeddings of pictures and texts, in order; all checks and attempts that read one share it."""
+        places = [_place(embedder, thing) for thing in shown]
+        known = [self._vectors.get(place) for place in places]
+        missing = [thing for thing, vector in zip(shown, known, strict=True) if vector is None]
+        made = iter(await self._embed[embedder.model_id].submit(missing) if missing else ())
+        found = [next(made) if vector is None else vector for vector in known]
+        for place, vector in zip(places, found, strict=True):
+            self._vectors.put(place, vector)
+        return found
 
     async def nsfw(self, file: ImageFile) -> float:
         return await self._nsfw.submit(file)
@@ -214,13 +210,14 @@ class Desk:
         self._journal.remember(call, "caption", {"image": file, "caption": caption})
         return caption
 
-    def _embed_mixed(self, embedder: Embedder, calls: list[ImageFile | str]) -> list[Vector]:
-        """Pictures and texts of one batch, each kind in one call to the model, in the order asked."""
-        texts = [call for call in calls if isinstance(call, str)]
-        files = [call for call in calls if not isinstance(call, str)]
+    def _embed_all(self, embedder: Embedder, calls: list[list[ImageFile | str]]) -> list[list[Vector]]:
+        """Pictures and texts of one batch, each kind in one call to the model."""
+        shown = [thing for call in calls for thing in call]
+        texts = [thing for thing in shown if isinstance(thing, str)]
+        files = [thing for thing in shown if not isinstance(thing, str)]
         of_texts = iter(embedder.embed_texts(texts) if texts else ())
-        of_images = iter(embedder.embed_images(self._opened(files)) if files else ())
-        return [next(of_texts if isinstance(call, str) else of_images) for call in calls]
+        of_files = iter(embedder.embed_images(self._opened(files)) if files else ())
+        return [[next(of_texts if isinstance(thing, str) else of_files) for thing in call] for call in calls]
 
     def _opened(self, files: Sequence[ImageFile]) -> list[Image]:
         return [self.artifacts.open(file) for file in files]
@@ -263,6 +260,12 @@ class Context:
         reply, call, cached = await self.desk.ask(messages, temperature=warmth, seed=seed, grammar=grammar)
         self.asked.append(Asked(node, turn, call, cached))
         return reply
+
+
+def _place(embedder: Embedder, shown: ImageFile | str) -> tuple[str, str, str]:
+    """Where the embedding of a picture or text is kept."""
+    kind, name = ("text", shown) if isinstance(shown, str) else ("picture", shown["sha256"])
+    return embedder.model_id, kind, name
 
 
 def _reply(known: dict[str, Any]) -> Reply:

@@ -166,7 +166,8 @@ def finished_calls(run_dir: Path) -> set[str]:
     with contextlib.closing(sqlite3.connect(run_dir / "run.db")) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'calls'").fetchone():
             return set()
-        rows = [(kind, json.loads(value)) for kind, value in db.execute("SELECT kind, value FROM calls")]
+        kinds = "SELECT kind, value FROM calls WHERE kind IN ('chat', 'picture')"
+        rows = [(kind, json.loads(value)) for kind, value in db.execute(kinds)]
     return {
         drawing(call["prompt"], call["seed"]) if kind == "picture" else question(call["messages"], call["seed"])
         for kind, call in rows

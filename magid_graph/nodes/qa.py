@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -102,11 +101,8 @@ async def _measure_safety(ctx: Context, state: IllustrateState, image: ImageFile
 
 
 async def _measure_match(ctx: Context, state: IllustrateState, image: ImageFile) -> Measured:
-    picture, utterance, description = await asyncio.gather(
-        ctx.desk.image_vector(image, ctx.desk.models.clip),
-        ctx.desk.text_vector(state["context"][-1]["text"]),
-        ctx.desk.text_vector(state["description"]),
-    )
+    said, described = state["context"][-1]["text"], state["description"]
+    picture, utterance, description = await ctx.desk.vectors(ctx.desk.models.clip, image, said, described)
     cosines = {
         "clip_utterance": round(float(picture @ utterance), 6),
         "clip_description": round(float(picture @ description), 6),
@@ -124,7 +120,7 @@ async def _measure_aesthetic(ctx: Context, state: IllustrateState, image: ImageF
     models = ctx.desk.models
     if models.aesthetic is None:
         return {}
-    vector = await ctx.desk.image_vector(image, models.aesthetic_clip)
+    (vector,) = await ctx.desk.vectors(models.aesthetic_clip, image)
     return {"aesthetic": round(float(models.aesthetic.score(vector[None])[0]), 4)}
 
 
