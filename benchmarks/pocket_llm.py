@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from openai import OpenAI
 
@@ -31,7 +32,6 @@ ROOT = Path(__file__).parents[1]
 GGUF = ROOT / "magid_graph" / "pocket" / "weights" / "llm" / "pocket-llm.gguf"
 EVERYDAY = ROOT / "tests" / "data" / "everyday.json"
 SEED = 77
-TEMPERATURE = 0.0
 
 Row = tuple[str, float, str]
 """What was measured, its value, and the bar it has to pass."""
@@ -60,16 +60,19 @@ class Asker:
         self.client = OpenAI(base_url=server.base_url, api_key=server.api_key)
         self.tokens_per_s: list[tuple[int, float]] = []
 
-    def __call__(self, name: str, grammar: str, **values: object) -> str:
-        messages = prompts.render(name, **values)
-        reply = self.client.chat.completions.create(
+    def __call__(self, name: str, grammar: str, temperature: float = 0.0, **values: object) -> str:
+        """The reply to a brief of `magid_graph/prompts`."""
+        return self.reply(prompts.render(name, **values), grammar, temperature)
+
+    def reply(self, messages: list[dict[str, str]], grammar: str, temperature: float = 0.0) -> str:
+        reply: Any = self.client.chat.completions.create(
             model="pocket",
-            messages=messages,
-            temperature=TEMPERATURE,
-            max_tokens=400,
+            messages=messages,  # type: ignore[arg-type]
+            temperature=temperature,
+            max_tokens=600,
             seed=SEED,
             extra_body={"grammar": grammar},
-        )  # type: ignore[call-overload]
+        )
         timings = (reply.model_extra or {}).get("timings", {})
         self.tokens_per_s.append((timings.get("predicted_n", 0), timings.get("predicted_per_second", 0.0)))
         return reply.choices[0].message.content or ""
@@ -110,7 +113,7 @@ def spoken(turn: str | dict[str, str]) -> str:
 
 
 def scan(ask: Asker, case: Case) -> Scanned:
-    """Two pictures more than there are moments are allowed, so that a model that chooses too much is seen to."""
+    """As many pictures are allowed as there are moments, and two at least: choosing too many is possible."""
     limit, indices = max(2, len(case.gold)), range(len(case.lines))
     reply = ask("scanner/brief", scanner_grammar(indices, limit), max_images=limit, dialogue="\n".join(case.lines))
     try:
@@ -145,7 +148,7 @@ def feedback_is_new(ask: Asker, sample: tasks.Sample) -> bool:
     """Whether the reply to a feedback brief is a description that was not tried."""
     index = int(re.search(r"Utterance: (\d+):", sample.reply)[1])  # type: ignore[index]
     earlier = re.findall(r'^\d+\. "(.*?)": ', sample.brief, re.MULTILINE)
-    reply = ask_brief(ask, sample.brief, feedback_grammar(index))
+    reply = ask.reply([{"role": "user", "content": sample.brief}], feedback_grammar(index))
     try:
         parse_feedback(reply, turn=index, earlier=earlier)
     except ReplyFault:
@@ -153,31 +156,23 @@ def feedback_is_new(ask: Asker, sample: tasks.Sample) -> bool:
     return True
 
 
-def ask_brief(ask: Asker, brief: str, grammar: str) -> str:
-    reply = ask.client.chat.completions.create(
-        model="pocket", messages=[{"role": "user", "content": brief}], temperature=TEMPERATURE, max_tokens=600, seed=SEED,
-        extra_body={"grammar": grammar},
-    )  # fmt: skip
-    return reply.choices[0].message.content or ""
-
-
 def describer_distinct(ask: Asker, topic: str, count: int = 8) -> float:
     """The share of asked descriptions that came, different from each other."""
-    reply = ask("describer/brief", describer_grammar(count), count=count, topic=topic, avoid="")
+    reply = ask("describer/brief", describer_grammar(count), temperature=1.0, count=count, topic=topic, avoid="")
     return len(parse_numbered(reply, count)) / count
 
 
 def shorten_fits(ask: Asker, sample: tasks.Sample) -> bool:
     limit = int(re.search(r"at most (\d+) words", sample.brief)[1])  # type: ignore[index]
     try:
-        parse_shortened(ask_brief(ask, sample.brief, shorten_grammar()), limit)
+        parse_shortened(ask.reply([{"role": "user", "content": sample.brief}], shorten_grammar()), limit)
     except ReplyFault:
         return False
     return True
 
 
 def rows(gguf: Path = GGUF, count: int = 150) -> list[Row]:
-    """Everything issue-worthy about the model, as (what, value, bar)."""
+    """What is promised of the model, as (what, value, bar)."""
     rng = random.Random(SEED)
     with served(gguf, parallel=4) as ask, ThreadPoolExecutor(4) as pool:
         held_out = list(pool.map(lambda case: scan(ask, case), held_out_cases(count)))
