@@ -150,18 +150,26 @@ def idle_words(tokenizer: BertTokenizerFast, vectors: Tensor) -> list[str]:
     return [
         token
         for i, token in enumerate(tokens)
-        if token.isalpha() and len(token) > 2 and nearest[i] < 0.55 and token not in common
+        if token.isalpha() and len(token) > 2 and nearest[i] < 0.7 and token not in common
     ]
 
 
 def scattered(text: str, idle: Sequence[str], rng: Random) -> str:
-    """The caption with now and then a word that means nothing here."""
-    if rng.random() < 0.6:
+    """The caption with now and then words that mean nothing here, strewn in or as a sentence before or after it."""
+    draw = rng.random()
+    if draw < 0.35:
         return text
-    parts = text.split(" ")
-    for _ in range(rng.randint(1, 4)):
-        parts.insert(rng.randrange(len(parts) + 1), rng.choice(idle))
-    return " ".join(parts)
+    strewn = [rng.choice(idle) for _ in range(rng.randint(1, 4))]
+    if draw < 0.6:
+        parts = text.split(" ")
+        for word in strewn:
+            parts.insert(rng.randrange(len(parts) + 1), word)
+        return " ".join(parts)
+    phrase = rng.choice(("{}", "the {}", "our {}", "a {} of", "a {}", "by {}", "with {}")).format(" ".join(strewn))
+    if draw < 0.75:
+        return f"{phrase} {text}"
+    verb = rng.choice(("is", "fills", "looks", "makes", "has", "seems"))
+    return rng.choice((f"{text}, {phrase}", f"{text} {phrase}", f"{text}. The {strewn[0]} {verb} {strewn[-1]}."))
 
 
 def tokens_of(tokenizer: BertTokenizerFast, texts: list[str], *, padding: str = "max_length") -> dict[str, Tensor]:
