@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -220,16 +221,24 @@ async def test_a_server_that_always_hangs_up_is_unreachable() -> None:
     assert asked == 3
 
 
-@pytest.mark.parametrize("answer", [hangs(1.0), drips("slow", 0.05)], ids=["hangs", "drips"])
+@pytest.mark.parametrize("answer", [hangs(1.5), drips("slow", 0.05)], ids=["hangs", "drips"])
 async def test_a_reply_that_is_not_whole_in_time_fails_that_call(answer: Answer) -> None:
-    said, asked = await refusal(answer, expected=ServerFailed, timeout_s=0.2, max_retries=1)
-    assert said.startswith("`URL` gave no whole reply within 0.2 s, asked 2 times: raise `llm.timeout_s`")
+    said, asked = await refusal(answer, expected=ServerFailed, timeout_s=0.6, max_retries=1)
+    assert said.startswith("`URL` gave no whole reply within 0.6 s, asked 2 times: raise `llm.timeout_s`")
     assert asked == 2
 
 
-async def test_a_server_that_answers_no_call_at_all_is_unreachable() -> None:
-    with ScriptedServer(hangs(0.1), hangs(0.1), hangs(0.1), says("hello"), hangs(0.1)) as server:
-        async with chat_with(server.url, timeout_s=0.05, max_retries=0) as chat:
+async def test_a_server_that_answers_no_call_at_all_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    send, calls = httpx2.AsyncHTTPTransport.handle_async_request, itertools.count(1)
+
+    async def send_the_fourth(transport: httpx2.AsyncHTTPTransport, request: httpx2.Request) -> httpx2.Response:
+        if next(calls) != 4:
+            raise httpx2.ReadTimeout("too slow")
+        return await send(transport, request)
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", send_the_fourth)
+    with ScriptedServer(says("hello")) as server:
+        async with chat_with(server.url, max_retries=0) as chat:
             asked = [await _outcome(chat) for _ in range(3 + 1 + MAX_TIMEOUTS_IN_A_ROW)]
     assert asked == [ServerFailed] * 3 + [str] + [ServerFailed] * (MAX_TIMEOUTS_IN_A_ROW - 1) + [ServerUnreachable]
 
