@@ -134,13 +134,17 @@ def read_terms(path: Path = TERMS_PATH) -> tuple[str, ...]:
 
 def unsafe_term(text: str, terms: Sequence[str]) -> str | None:
     """The first of the terms that the text has as whole words, whatever the case, accents or digits for letters."""
-    plain = _plain(text)
-    return next((term for term, pattern in _patterns(tuple(terms)) if pattern.search(plain)), None)
+    plain, known = _plain(text), tuple(terms)
+    # One pattern for all first, tens of times faster than one after the other: hardly any description has a term.
+    if not known or not _pattern_of(known).search(plain):
+        return None
+    return next((term for term in known if _pattern_of((term,)).search(plain)), None)
 
 
-@lru_cache(maxsize=8)
-def _patterns(terms: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
-    return [(term, re.compile(rf"(?<!\w){_pattern(_plain(term))}(?!\w)")) for term in terms]
+@lru_cache(maxsize=256)
+def _pattern_of(terms: tuple[str, ...]) -> re.Pattern[str]:
+    """Any of the terms, as whole words."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(_pattern(_plain(term)) for term in terms)})(?!\w)")
 
 
 def _pattern(term: str) -> str:
