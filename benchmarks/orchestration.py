@@ -27,7 +27,7 @@ from benchmarks.report import Figure, circumstances, table, write_section
 from benchmarks.stand_ins import Device, Painter, Talker, dialogues, models, settings, small_pictures
 from magid_graph import run_dir
 from magid_graph.artifacts import Artifacts
-from magid_graph.config import Loaded
+from magid_graph.config import Loaded, Scanner
 from magid_graph.context import Desk, Models
 from magid_graph.journal import Journal
 from magid_graph.runner import Runner
@@ -52,7 +52,7 @@ class Effort:
     finished: int = 1_000_000
 
 
-QUICK = Effort(on_device=300, repeats=2, per_repeat=500, parked=(200, 800), long=3000, finished=50_000)
+QUICK = Effort(on_device=300, repeats=2, per_repeat=400, parked=(200, 600), long=2000, finished=50_000)
 
 
 @contextlib.asynccontextmanager
@@ -231,10 +231,12 @@ def fill(path: Path, count: int) -> None:
 
 
 async def finish_one(path: Path) -> None:
+    """One dialogue, one picture, with the shortest of the prompts: some 6 KB in the journal."""
+    chosen = settings().model_copy(update={"scanner": Scanner(strategy="brief")})
     journal = Journal(path / "run.db")
     journal.ingest(dialogues(1))
-    desk = Desk(instant_models(), settings(), journal, Artifacts(path))
-    await Runner(journal, desk, settings()).run()
+    desk = Desk(models(Painter(Device(), small_pictures())), chosen, journal, Artifacts(path))
+    await Runner(journal, desk, chosen).run()
     await desk.aclose()
     journal.close()
 
@@ -274,7 +276,8 @@ def explained(figures: list[Figure]) -> str:
         "`python -m benchmarks.orchestration` prints this table. Models are stand-ins: a device whose batch takes "
         f"{device} (at most {BATCH} pictures), a language model that answers after {LLM_S} s, and QA that refuses "
         f"{100 * REFUSED:.0f} % of the pictures, so that every retry edge is taken; below the first block all of them "
-        "answer at once. Pictures are 16 x 16 pixels: encoding is the next section's. "
+        "answer at once. Pictures are 16 x 16 pixels: encoding is the next section's. Rates and shares of time need"
+        " free CPU: a load average far above the number of cores means that other programs had most of it. "
         f"{circumstances()}\n\n{table(figures)}"
     )
 
