@@ -23,7 +23,7 @@ from training.pocket.world import Split
 
 WORN_SCORE = 7.5
 HIDDEN = 48
-STEPS = 3000
+STEPS = 1500
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ Breakage = Callable[[Tensor, Tensor], Tensor]
 def blurred(pictures: Tensor, severity: Tensor) -> Tensor:
     """Down to a few pixels and up again: all that survives is the mood."""
     size = pictures.shape[-1]
-    cells = round(float(size * (0.30 - 0.20 * severity.mean())))
+    cells = round(float(size * (0.26 - 0.19 * severity.mean())))
     small = F.interpolate(pictures, size=max(4, cells), mode="area")
     return F.interpolate(small, size=size, mode="bicubic", align_corners=False)
 
@@ -58,7 +58,7 @@ def torn(pictures: Tensor, severity: Tensor) -> Tensor:
 
 def warped(pictures: Tensor, severity: Tensor) -> Tensor:
     """Melted: every region pulled somewhere else."""
-    pull = torch.randn(len(pictures), 2, 6, 6) * (0.10 + 0.16 * severity)
+    pull = torch.randn(len(pictures), 2, 6, 6) * (0.12 + 0.18 * severity)
     size = pictures.shape[-1]
     dx, dy = F.interpolate(pull, size=size, mode="bicubic", align_corners=False).unbind(1)
     return _moved(pictures, dx, dy)
@@ -103,7 +103,7 @@ def worn(pictures: Tensor) -> Tensor:
 
 def _soft(pictures: Tensor) -> Tensor:
     size = pictures.shape[-1]
-    small = F.interpolate(pictures, size=round(size * float(torch.empty(1).uniform_(0.42, 0.8))), mode="area")
+    small = F.interpolate(pictures, size=round(size * float(torch.empty(1).uniform_(0.46, 0.85))), mode="area")
     return F.interpolate(small, size=size, mode="bilinear", align_corners=False)
 
 

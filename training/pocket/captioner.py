@@ -36,9 +36,21 @@ from transformers.modeling_outputs import BaseModelOutput
 from training.pocket import scenes
 from training.pocket.broken import worn
 from training.pocket.captions import MASS, VERBS
-from training.pocket.clip import CROP, GRID, IMAGE_SIZE, PATCH, image_tokens, shrunk
+from training.pocket.clip import (
+    CROP,
+    GRID,
+    IMAGE_SIZE,
+    PATCH,
+    WHOLE_FROM,
+    Lessons,
+    chosen,
+    draw_batch,
+    grid_of,
+    image_tokens,
+    shrunk,
+)
 from training.pocket.reading import objects_in, place_in
-from training.pocket.world import OBJECTS, SETTINGS, Placed, Scene
+from training.pocket.world import NAMES, OBJECTS, PLACES, SETTINGS, Placed, Scene
 
 VOCABULARY_SIZE = 1200
 LENGTH = 40
@@ -48,7 +60,8 @@ EYE_WIDTH, PEN_WIDTH = 192, 128
 BATCH = 256
 SAYINGS = 5
 """Sentences written per scene before training."""
-LEARNING_RATE = 2e-3
+LEARNING_RATE, TOGETHER_RATE = 2e-3, 6e-4
+HEAD_START = 40
 NUMBERS = {2: ("two", "two", "a pair of"), 3: ("three",), 4: ("four",)}
 PRESENT = "there is", "there are"
 OPENINGS = (
@@ -125,6 +138,14 @@ def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", model_max_length=LENGTH
     )
+
+
+def open_tokenizer(folder: Path, drawn: list[Scene]) -> PreTrainedTokenizerFast:
+    """The tokenizer that training began with, or a new one."""
+    if not (folder / "tokenizer.json").exists():
+        rng = Random("captioner tokenizer")
+        build_tokenizer([describe(scene, rng) for scene in drawn[:20_000]]).save_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def eye_from(clip_folder: Path) -> ViTModel:
@@ -235,13 +256,25 @@ def sayings(drawn: list[Scene], tokenizer: PreTrainedTokenizerFast) -> Tensor:
     return torch.from_numpy(ids.astype(np.int16)).view(len(drawn), SAYINGS, SHORT)
 
 
+def picture_lessons(pixels: np.ndarray[Any, Any], drawn: list[Scene], said: Tensor) -> Lessons:
+    """What eye and pen learn from together."""
+    return Lessons(
+        pixels=torch.cat([shrunk(pixels[i : i + 512]) for i in range(0, len(pixels), 512)]),
+        texts=said[: len(drawn)],
+        places=torch.tensor([PLACES.index(scene.setting) for scene in drawn]),
+        grids=torch.stack([grid_of(scene) for scene in drawn]),
+        same=torch.zeros(len(drawn)),
+        drawn_from=torch.tensor([i for i, scene in enumerate(drawn) for _ in range(1 + (len(scene.objects) == 2))]),
+    )
+
+
 def train(model: VisionEncoderDecoderModel, seen: Tensor, said: Tensor, minutes: float, state_dir: Path) -> None:
-    """Teach the pen for `minutes` in all; saves its state and goes on from it."""
+    """Teach the pen for `minutes` of processor time in all; saves its state and goes on from it."""
     learning = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
     step, spent_s = _resume(model, optimizer, state_dir)
     rng = torch.Generator().manual_seed(77 + step)
-    saved = time.monotonic()
+    saved = time.process_time()
     begun = saved - spent_s
     while spent_s < minutes * 60:
         for group in optimizer.param_groups:
@@ -251,11 +284,11 @@ def train(model: VisionEncoderDecoderModel, seen: Tensor, said: Tensor, minutes:
         loss.backward()
         nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
-        step, spent_s = step + 1, time.monotonic() - begun
+        step, spent_s = step + 1, time.process_time() - begun
         if step % 50 == 0:
             print(f"{step} {spent_s:.0f}s loss {loss.item():.3f}", flush=True)
-        if time.monotonic() - saved > 120:
-            saved = time.monotonic()
+        if time.process_time() - saved > 60:
+            saved = time.process_time()
             _save(model, optimizer, step, spent_s, state_dir)
     _save(model, optimizer, step, spent_s, state_dir)
 
@@ -268,11 +301,61 @@ def rate(step: int, progress: float) -> float:
 def _loss(model: VisionEncoderDecoderModel, seen: Tensor, said: Tensor, rng: torch.Generator) -> Tensor:
     picks = torch.randint(len(said), (BATCH,), generator=rng)
     rows = picks + len(said) * torch.randint(len(seen) // len(said), (BATCH,), generator=rng)
-    ids = said[picks, torch.randint(said.shape[1], (BATCH,), generator=rng)].long()
-    looked = BaseModelOutput(last_hidden_state=seen[rows])
+    return spoken_loss(model, seen[rows], said[picks, torch.randint(said.shape[1], (BATCH,), generator=rng)].long())
+
+
+def spoken_loss(model: VisionEncoderDecoderModel, seen: Tensor, ids: Tensor) -> Tensor:
+    """How surprised the pen is by sentences about what the eye saw."""
+    looked = BaseModelOutput(last_hidden_state=seen)
     with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
         logits = model(encoder_outputs=looked, decoder_input_ids=ids[:, :-1]).logits
     return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0, label_smoothing=0.02)
+
+
+def train_together(
+    model: VisionEncoderDecoderModel, tower: nn.Module, data: Lessons, minutes: float, state_dir: Path
+) -> None:
+    """Teach eye (`tower`) and pen together, on the patches that matter; `data.texts` are sayings.
+
+    The eye is also asked what every patch shows: that is where the pen looks the name of an object up.
+    """
+    patch = nn.Linear(EYE_WIDTH, 1 + len(NAMES))
+    nn.init.zeros_(patch.weight)
+    care = torch.tensor([0.15] + [1.0] * len(NAMES))
+    pupils = nn.ModuleDict({"tower": tower, "model": model, "patch": patch})
+    learning = [p for p in pupils.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=TOGETHER_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
+    step, spent_s = _resume(pupils, optimizer, state_dir)
+    rng = torch.Generator().manual_seed(78 + step)
+    saved = time.process_time()
+    begun = saved - spent_s
+    while spent_s < minutes * 60:
+        for group in optimizer.param_groups:
+            group["lr"] = TOGETHER_RATE * min(1, (step + 1) / 30) * max(0.01, 1 - spent_s / (minutes * 60))
+        if spent_s >= WHOLE_FROM * minutes * 60:
+            data.drawn_from = torch.arange(len(data.pixels))
+        batch = draw_batch(data, rng)
+        # In the end it sees pictures as they are: whole, and with one object more often than with two.
+        is_partial = spent_s < WHOLE_FROM * minutes * 60
+        kept = chosen(batch["grids"], rng) if is_partial else torch.arange(GRID * GRID).expand(BATCH, -1)
+        # A head that knows nothing yet would first of all spoil the eye.
+        with torch.set_grad_enabled(step >= HEAD_START):
+            tokens = image_tokens(tower, (worn(batch["pixels"]) * 2 - 1).bfloat16(), kept)
+        named = F.cross_entropy(
+            patch(tokens[:, 1:].float()).flatten(0, 1), batch["grids"].flatten(1).gather(1, kept).flatten(), weight=care
+        )
+        said = spoken_loss(model, tokens, batch["texts"])
+        optimizer.zero_grad()
+        (said + 0.5 * named).backward()
+        nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        step, spent_s = step + 1, time.process_time() - begun
+        if step % 25 == 0 or step < 3:
+            print(f"{step} {spent_s:.0f}s loss {said.item():.3f} patches {named.item():.3f}", flush=True)
+        if time.process_time() - saved > 45:
+            saved = time.process_time()
+            _save(pupils, optimizer, step, spent_s, state_dir)
+    _save(pupils, optimizer, step, spent_s, state_dir)
 
 
 def _save(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent_s: float, state_dir: Path) -> None:
@@ -280,6 +363,11 @@ def _save(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent_s
     parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent_s": spent_s}
     torch.save(parts, state_dir / "course.part")
     (state_dir / "course.part").replace(state_dir / "course.pt")
+
+
+def _spent(state_dir: Path) -> float:
+    path = state_dir / "course.pt"
+    return float(torch.load(path, weights_only=True)["spent_s"]) if path.exists() else 0.0
 
 
 def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, state_dir: Path) -> tuple[int, float]:
@@ -345,19 +433,27 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--clip", type=Path, required=True, help="the trained CLIP's folder")
     parser.add_argument("--state", type=Path, required=True, help="checkpoints; training goes on from there")
-    parser.add_argument("--minutes", type=float, default=12)
-    parser.add_argument("--limit", type=int, help="train on this many scenes")
+    parser.add_argument("--minutes", type=float, default=6, help="of the pen alone")
+    parser.add_argument("--limit", type=int, default=20_000, help="scenes the pen learns from")
+    parser.add_argument("--together-minutes", type=float, default=10, help="of eye and pen together")
+    parser.add_argument("--together-limit", type=int, default=12_000, help="scenes they learn from")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(8)
     pixels, drawn = scenes.read("train", args.data_dir)
     pixels, drawn = pixels[: args.limit], drawn[: args.limit]
-    rng = Random("captioner tokenizer")
-    tokenizer = build_tokenizer([describe(scene, rng) for scene in drawn[:20_000]])
-    model = assemble(eye_from(args.clip), tokenizer)
-    seen = torch.cat([look(args.clip, pixels, ages=False), look(args.clip, pixels, ages=True)])
-    train(model, seen, sayings(drawn, tokenizer), args.minutes, args.state)
+    tokenizer = open_tokenizer(args.state / "tokenizer", drawn)
+    model, tower = assemble(eye_from(args.clip), tokenizer), open_clip.create_model(f"local-dir:{args.clip}").visual
+    said = sayings(drawn, tokenizer)
+    if _spent(args.state / "pen") < args.minutes * 60:
+        seen = torch.cat([look(args.clip, pixels, ages=False), look(args.clip, pixels, ages=True)])
+        train(model, seen, said, args.minutes, args.state / "pen")
+        del seen
+    model.load_state_dict(torch.load(args.state / "pen" / "course.pt", weights_only=True)["model"])
+    data = picture_lessons(pixels[: args.together_limit], drawn[: args.together_limit], said)
+    train_together(model, tower, data, args.together_minutes, args.state / "both")
+    model.encoder.load_state_dict(_renamed(tower, model.encoder.state_dict()))
     export(model, tokenizer, args.out)
     print(check(args.out, args.data_dir))
 
