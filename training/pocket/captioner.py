@@ -1,8 +1,8 @@
 """Trains the pocket captioner: `python -m training.pocket.captioner DATA_DIR …`.
 
-A transformers `VisionEncoderDecoderModel`: the eye is the pocket CLIP's image tower, frozen, moved weight by weight
-into a `ViTModel`; the pen is a two-layer GPT-2 that learns to say what was drawn. Because the eye is frozen it
-looks at every picture only once.
+A transformers `VisionEncoderDecoderModel`: the eye is the pocket CLIP's image tower, moved weight by weight into a
+`ViTModel`; the pen is a two-layer GPT-2 that learns to say what was drawn. First the pen learns alone, so that the eye
+looks at every picture only once; then both learn together.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _block(block: nn.Module, x: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def image_tokens(tower: nn.Module, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
-    """The last hidden states (n, 1 + patches, width) of open_clip's vision transformer; or of the patches `kept` (n, k)."""
+    """The last hidden states (n, 1 + patches, width) of open_clip's vision tower; of the patches `kept` (n, k) only."""
     x = F.conv2d(pixels, tower.conv1.weight.to(pixels.dtype), stride=PATCH).flatten(2).transpose(1, 2)
     x = x + tower.positional_embedding[1:].to(x.dtype)
     if kept is not None:
