@@ -89,7 +89,7 @@ def test_a_grammar_keeps_every_reply_in_its_form(ask: pocket_llm.Asker) -> None:
         attempts=attempts,
     )
     assert parse_feedback(reply, turn=1, earlier=["a puppy on a beach"])
-    reply = ask("describer/brief", describer_grammar(3), count=3, topic="animals", avoid="")
+    reply = ask("describer/brief", describer_grammar(3), temperature=1.0, count=3, topic="animals", avoid="")
     assert len(parse_numbered(reply, 3)) == 3
     reply = ask(
         "shorten/brief", shorten_grammar(), max_words=6, description="a photo of a red car on a road, highly detailed"
