@@ -169,3 +169,10 @@ def test_diffusers_opens_the_pipeline_and_draws() -> None:
 def test_the_clip_folder_says_what_it_is() -> None:
     config = json.loads((pocket.weights("clip") / "open_clip_config.json").read_text())
     assert config["model_cfg"]["vision_cfg"]["image_size"] >= 64
+
+
+def test_a_caption_that_does_not_end_is_cut_at_the_last_position() -> None:
+    from magid_graph.models.caption import TransformersCaptioner
+
+    captioner = TransformersCaptioner(str(pocket.weights("captioner")), temperature=5.0)
+    assert len(captioner.caption([Image.effect_noise((128, 128), 90).convert("RGB")] * 8, seeds=range(8))) == 8

@@ -59,6 +59,10 @@ class TransformersCaptioner:
         with opening(model):
             self._model, self._images, self._tokenizer, self._processor = _open(model, revision, self._dtype)
             self._model.to(self._device).eval()
+        # A decoder with learned positions fails beyond its last one; two are kept for the start and the end.
+        positions = getattr(getattr(self._model.config, "decoder", None), "n_positions", None)
+        if positions is not None:
+            self._max_new_tokens = min(max_new_tokens, positions - 2)
 
     def caption(self, images: Sequence[Image], seeds: Sequence[int]) -> list[str]:
         """One caption per picture, in order."""
