@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from magid_graph import prompts
 from magid_graph.config import Generator, Loaded, Settings
 from magid_graph.errors import InputError
 from magid_graph.protocol import rough_tokens, windows
 from magid_graph.readers import Input
 from magid_graph.records import Turn, is_bad
+from magid_graph.room import room_for_dialogue
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ def plan_of(source: Input, loaded: Loaded, *, limit: int | None) -> dict[str, An
         InputError: the input cannot be read.
     """
     settings = loaded.settings
-    budget, sums = _room_for_dialogue(settings), _Sums()
+    budget, sums = room_for_dialogue(settings), _Sums()
     faults: list[str] = []
     for row in source.dialogues(limit=limit, max_utterance_chars=settings.run.max_utterance_chars):
         if is_bad(row):
@@ -58,13 +58,6 @@ def _add(sums: _Sums, turns: Sequence[Turn], settings: Settings, budget: int) ->
     sums.turns += len(turns)
     sums.windows += len(windows(turns, budget, settings.scanner.window_overlap, rough_tokens))
     sums.moments += min(len(turns), settings.scanner.max_images_per_dialogue or len(turns))
-
-
-def _room_for_dialogue(settings: Settings) -> int:
-    """Tokens that the scanner leaves for the dialogue; three quarters, because tokens are estimated."""
-    frame = prompts.render(f"scanner/{settings.scanner.strategy}", max_images="any number of", dialogue="")
-    used = sum(rough_tokens(message["content"]) for message in frame)
-    return max(64, int(0.75 * (settings.llm.context_tokens - settings.llm.max_tokens) - used))
 
 
 def _estimate(settings: Settings, sums: _Sums) -> dict[str, list[int]]:

@@ -269,7 +269,7 @@ def difference(one: RunDir, other: RunDir) -> list[str]:
 
 
 def _prompt_names(settings: Settings) -> list[str]:
-    kind = "brief" if settings.scanner.strategy == "brief" else "full"
+    kind = "brief" if settings.scanner.is_brief else "full"
     return [f"scanner/{settings.scanner.strategy}", f"feedback/{kind}", f"shorten/{kind}", "again"]
 
 

@@ -12,6 +12,7 @@ from magid_graph.models.grammars import scanner_grammar
 from magid_graph.nodes.asking import ask_until_readable
 from magid_graph.protocol import Found, merge_found, parse_scan, render_dialogue, rough_tokens, windows
 from magid_graph.records import Moment, Turn
+from magid_graph.room import room_for_dialogue
 from magid_graph.seeds import seed_for
 from magid_graph.state import DialogueInput, Scanned
 
@@ -19,7 +20,7 @@ from magid_graph.state import DialogueInput, Scanned
 async def scan(state: DialogueInput, runtime: Runtime[Context]) -> Scanned:
     """Ask the language model for the moments of a dialogue, window by window."""
     ctx, turns = runtime.context, state["turns"]
-    budget = _room_for_dialogue(ctx)
+    budget = room_for_dialogue(ctx.settings)
     shown = windows(turns, budget, ctx.settings.scanner.window_overlap, rough_tokens)
     finds = [await _scan_window(ctx, state["key"], turns, indices, budget) for indices in shown]
     found = merge_found(finds, max_images=ctx.settings.scanner.max_images_per_dialogue)
@@ -44,11 +45,3 @@ async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: r
         seed=seed_for(ctx.settings.run.seed, key, "scanner", indices[0]),
         grammar=scanner_grammar(indices, limit or len(indices), is_brief=ctx.settings.scanner.is_brief),
     )
-
-
-def _room_for_dialogue(ctx: Context) -> int:
-    """Tokens of a prompt that are left for the dialogue itself."""
-    frame = prompts.render(f"scanner/{ctx.settings.scanner.strategy}", max_images="any number of", dialogue="")
-    used = sum(rough_tokens(message["content"]) for message in frame)
-    # A quarter is kept free: tokens are estimated, and a second question holds the first reply.
-    return max(64, int(0.75 * (ctx.settings.llm.context_tokens - ctx.settings.llm.max_tokens) - used))

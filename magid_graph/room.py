@@ -1,0 +1,15 @@
+"""How much of a dialogue the scanner can be shown at once."""
+
+from __future__ import annotations
+
+from magid_graph import prompts
+from magid_graph.config import Settings
+from magid_graph.protocol import rough_tokens
+
+
+def room_for_dialogue(settings: Settings) -> int:
+    """Tokens of a scanner prompt that are left for the dialogue itself."""
+    frame = prompts.render(f"scanner/{settings.scanner.strategy}", max_images="any number of", dialogue="")
+    used = sum(rough_tokens(message["content"]) for message in frame)
+    # A quarter is kept free: tokens are estimated, and a second question holds the first reply.
+    return max(64, int(0.75 * (settings.llm.context_tokens - settings.llm.max_tokens) - used))
