@@ -24,11 +24,12 @@ from magid_graph.nodes.feedback import redescribe
 from magid_graph.nodes.generator import draw
 from magid_graph.nodes.qa import assess
 from magid_graph.nodes.scanner import scan
+from magid_graph.records import Verdict
 from magid_graph.spans import traced
 from magid_graph.state import DialogueInput, DialogueState, Illustrated, IllustrateInput, IllustrateState
 
 
-async def after_scanner(state: DialogueState) -> Sequence[Send] | Literal["__end__"]:
+async def after_scanner(state: DialogueState) -> Sequence[Send] | Literal["no moment"]:
     """Illustrate each moment on its own, all at the same time."""
     branches = [
         Send(
@@ -43,18 +44,12 @@ async def after_scanner(state: DialogueState) -> Sequence[Send] | Literal["__end
         )
         for moment in state["moments"]
     ]
-    return branches or END  # type: ignore[return-value]
+    return branches or "no moment"
 
 
-async def after_qa(state: IllustrateState) -> Literal["generator", "feedback", "__end__"]:
+async def after_qa(state: IllustrateState) -> Verdict:
     """Keep the picture, redraw it with the next seed, ask for a better description, or give up."""
-    match state["verdict"]:
-        case "regenerate":
-            return "generator"
-        case "feedback":
-            return "feedback"
-        case _:  # accept, discard
-            return END  # type: ignore[return-value]
+    return state["verdict"]
 
 
 def illustrate() -> Any:
@@ -65,7 +60,9 @@ def illustrate() -> Any:
     graph.add_node("feedback", traced("feedback", redescribe), input_schema=IllustrateState)
     graph.add_edge(START, "generator")
     graph.add_edge("generator", "qa")
-    graph.add_conditional_edges("qa", after_qa)
+    graph.add_conditional_edges(
+        "qa", after_qa, {"accept": END, "regenerate": "generator", "feedback": "feedback", "discard": END}
+    )
     graph.add_edge("feedback", "generator")
     return graph.compile(name="illustrate")
 
@@ -76,7 +73,7 @@ def dialogue() -> Any:
     graph.add_node("scanner", traced("scanner", scan), input_schema=DialogueInput)
     graph.add_node("illustrate", illustrate())
     graph.add_edge(START, "scanner")
-    graph.add_conditional_edges("scanner", after_scanner, ["illustrate", END])
+    graph.add_conditional_edges("scanner", after_scanner, {"no moment": END, "each moment": "illustrate"})
     graph.add_edge("illustrate", END)
     return graph.compile(name="dialogue")
 
