@@ -22,11 +22,54 @@ ItemState = Literal["pending", "accepted", "rejected", "failed"]
 """Where an item stands; the last three are three different ends."""
 
 
+Split = Literal["train", "valid", "test"]
+"""A part of a data set; `dev` and `validation` are called `valid`."""
+
+Placement = Literal["after", "own_turn", "in_place"]
+"""Where a picture stands: with its turn, after the text; as a turn of its own, after its turn; in place of its turn."""
+
+
 class Turn(TypedDict):
     """One position of a dialogue."""
 
     speaker: str | None
     text: str
+
+
+class Source(TypedDict):
+    """Where a row of the input comes from."""
+
+    file: str
+    """Relative to the input where that is a folder, with forward slashes; `-` is standard input."""
+    index: int
+    """0-based position in the input."""
+    line: NotRequired[int]
+    """1-based line of the file at which the row begins; its number among the rows of a Parquet or Arrow file."""
+    dataset: NotRequired[str]
+    """The published data set, e.g. `PhotoChat`."""
+    split: NotRequired[Split]
+    id: NotRequired[str]
+    """The id that the source gives, where the key is another."""
+    license: NotRequired[str]
+    """As the source states it, e.g. `CC-BY-NC-SA-4.0`; missing where nobody said."""
+
+
+class SourcePicture(TypedDict):
+    """A picture that the source itself has: what evaluation compares with. It is never shown to the scanner."""
+
+    turn: int
+    """0-based position of the turn that it belongs to."""
+    placement: Placement
+    speaker: NotRequired[str]
+    """Whose turn it is, with `own_turn`."""
+    id: NotRequired[str]
+    """The source's name for it: a media key, a photo id, a file name."""
+    url: NotRequired[str]
+    description: NotRequired[str]
+    rationale: NotRequired[str]
+    """Why it was shared, in the source's words."""
+    score: NotRequired[float]
+    """The source's own figure of how well it matches."""
 
 
 class Dialogue(TypedDict):
@@ -35,8 +78,11 @@ class Dialogue(TypedDict):
     key: str
     """Stable id: the one that the input gives, else a hash of the content."""
     turns: list[Turn]
-    source: dict[str, str | int]
-    """Where it comes from: `file`, `index` (0-based position in the input)."""
+    source: Source
+    pictures: NotRequired[list[SourcePicture]]
+    """Ground truth, in order; missing where the source has none."""
+    labels: NotRequired[dict[str, object]]
+    """What else the source says of it, e.g. `topic`, `emotions` (one per turn), `persona`."""
 
 
 class BadRow(TypedDict):
@@ -45,7 +91,7 @@ class BadRow(TypedDict):
     key: str
     cause: str
     message: str
-    source: dict[str, str | int]
+    source: Source
 
 
 def is_bad(row: Dialogue | BadRow) -> TypeIs[BadRow]:

@@ -11,7 +11,7 @@ from typing import Any
 from magid_graph.errors import BadItem, InputError
 from magid_graph.readers.shapes import given_id, turns_of
 from magid_graph.readers.text import normalise
-from magid_graph.records import BadRow, Dialogue
+from magid_graph.records import BadRow, Dialogue, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def dialogues(rows: Iterable[Row], *, name: str, max_chars: int) -> Iterator[Dia
     places: dict[str, int] = {}
     copies: dict[str, int] = {}
     for index, row in enumerate(rows):
-        given, record = _record(row, {"file": name, "index": index, "line": row.line}, max_chars)
+        given, record = _record(row, Source(file=name, index=index, line=row.line), max_chars)
         if given is None:
             record["key"] = _told_apart(record["key"], places, copies)
         if record["key"] in places:
@@ -55,14 +55,14 @@ def _told_apart(key: str, places: Mapping[str, int], copies: dict[str, int]) -> 
 
 
 def _place(record: Dialogue | BadRow) -> int:
-    return int(record["source"]["index"]) << 40 | int(record["source"]["line"])
+    return record["source"]["index"] << 40 | record["source"].get("line", 0)
 
 
 def _named(place: int) -> str:
     return f"number {(place >> 40) + 1} (line {place & (1 << 40) - 1})"
 
 
-def _record(row: Row, source: dict[str, str | int], max_chars: int) -> tuple[str | None, Dialogue | BadRow]:
+def _record(row: Row, source: Source, max_chars: int) -> tuple[str | None, Dialogue | BadRow]:
     given: str | None = None
     try:
         if row.problem is not None:
