@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from magid_graph.errors import DamagedPicture, StorageFailed
+from magid_graph.provenance import Provenance
 from magid_graph.recent import Recent
 from magid_graph.records import ImageFile
 
@@ -29,9 +30,9 @@ class Artifacts:
         self._format = image_format
         self._recent: Recent[str, Image] = Recent(_KEPT_PIXELS, size=_pixels)
 
-    def save(self, image: Image) -> ImageFile:
-        """Write the picture and return its record; the same picture is written once."""
-        data = self._encode(image)
+    def save(self, image: Image, provenance: Provenance | None = None) -> ImageFile:
+        """Write the picture, with where it comes from, and return its record; the same picture is written once."""
+        data = self._encode(image, provenance)
         sha256 = hashlib.sha256(data).hexdigest()
         path = f"images/{sha256[:2]}/{sha256}.{self._format}"
         file = ImageFile(sha256=sha256, path=path, width=image.width, height=image.height)
@@ -58,13 +59,15 @@ class Artifacts:
         except OSError:
             return False
 
-    def _encode(self, image: Image) -> bytes:
+    def _encode(self, image: Image, provenance: Provenance | None) -> bytes:
         buffer = io.BytesIO()
         if self._format == "png":
             # Twice as fast as the default, and as small for photographs; the usual level 1 is slower and larger.
-            image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+            told = provenance.for_png() if provenance else {}
+            image.save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE, **told)
         else:
-            image.save(buffer, "JPEG", quality=95, subsampling=0)
+            told = provenance.for_jpeg() if provenance else {}
+            image.save(buffer, "JPEG", quality=95, subsampling=0, **told)
         return buffer.getvalue()
 
     def _decode(self, file: ImageFile) -> Image:

@@ -155,6 +155,8 @@ class RunSettings(Section):
     max_utterance_chars: int = Field(20_000, ge=1)
     """A longer utterance makes its dialogue `failed`."""
     image_format: Literal["png", "jpeg"] = "png"
+    provenance: bool = True
+    """Write recipe, model and seed into each picture's file, and that it is AI-generated (pixels stay as drawn)."""
 
 
 class Settings(Section):

@@ -26,6 +26,7 @@ from magid_graph.models import (
 )
 from magid_graph.models.batcher import Batcher
 from magid_graph.models.diffusion import blank
+from magid_graph.provenance import Provenance
 from magid_graph.readers.text import normalise
 from magid_graph.recent import Recent
 from magid_graph.records import Attempt, ImageFile, Span
@@ -158,14 +159,21 @@ class Desk:
                 return kept
         image = await self._draw.submit((prompt, seed), retry=retry)
         self.tally.drawn += 1
-        file = await self._beside(self._save, image)
+        file = await self._beside(partial(self._save, provenance=self._provenance(call, seed)), image)
         if file is None:
             raise BlankPicture(f"`{self.models.text_to_image.model_id}` drew a blank picture for `{prompt}`")
         self._journal.remember(call, "picture", {"prompt": prompt, "seed": seed, "image": file})
         return file
 
-    def _save(self, image: Image) -> ImageFile | None:
-        return None if blank(image) else self.artifacts.save(image)
+    def _save(self, image: Image, provenance: Provenance | None) -> ImageFile | None:
+        return None if blank(image) else self.artifacts.save(image, provenance)
+
+    def _provenance(self, recipe: str, seed: int) -> Provenance | None:
+        if not self._settings.run.provenance:
+            return None
+        model = self._settings.models.text_to_image
+        is_found = model.startswith("retrieval:")
+        return Provenance(recipe, self.models.text_to_image.model_id, seed, is_generated=not is_found)
 
     async def _beside(self, work: Callable[[T], R], on: T) -> R:
         """Do what reads or writes files beside the event loop."""
