@@ -6,60 +6,23 @@ whole or still pending.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import queue
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from magid_graph.errors import StorageFailed, UsageError
-from magid_graph.records import Attempt, BadRow, Dialogue, ItemState, Span, is_bad
-
-T = TypeVar("T")
+from magid_graph.records import Attempt, BadRow, Batch, Chain, Dialogue, ItemState, Pair, Row, Span, is_bad, is_chain
+from magid_graph.schema import SCHEMA
+from magid_graph.seeds import seed_for
+from magid_graph.writer import Writer
 
 STATES: tuple[ItemState, ...] = ("pending", "accepted", "rejected", "failed")
-
-_GATHERING_S = 0.002
-"""Writes that come this close together share a transaction, and wake the writing thread once."""
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS items (
-    position INTEGER PRIMARY KEY,
-    key TEXT NOT NULL UNIQUE,
-    state TEXT NOT NULL DEFAULT 'pending',
-    reason TEXT,
-    message TEXT,
-    finished_at REAL,
-    duration_s REAL,
-    retries INTEGER NOT NULL DEFAULT 0,
-    input TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS items_by_state ON items (state, position);
-CREATE TABLE IF NOT EXISTS attempts (
-    position INTEGER NOT NULL, turn INTEGER NOT NULL, n INTEGER NOT NULL,
-    verdict TEXT NOT NULL, reason TEXT, record TEXT NOT NULL,
-    PRIMARY KEY (position, turn, n)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS attempts_by_verdict ON attempts (verdict);
-CREATE TABLE IF NOT EXISTS spans (
-    position INTEGER NOT NULL, seq INTEGER NOT NULL, record TEXT NOT NULL,
-    PRIMARY KEY (position, seq)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS exchanges (
-    position INTEGER NOT NULL, seq INTEGER NOT NULL,
-    node TEXT NOT NULL, turn INTEGER, call TEXT NOT NULL, cached INTEGER NOT NULL,
-    PRIMARY KEY (position, seq)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS calls (hash TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +46,7 @@ class Outcome:
     message: str | None = None
     duration_s: float = 0.0
     attempts: Sequence[Attempt] = ()
+    pairs: Sequence[Pair] = ()
     spans: Sequence[Span] = ()
     asked: Sequence[Asked] = ()
 
@@ -97,24 +61,25 @@ class Item:
     reason: str | None
     message: str | None
     duration_s: float | None
-    dialogue: Dialogue | None
+    row: Row | None
     """`None` for a row of the input that could not be read."""
+
+    @property
+    def dialogue(self) -> Dialogue | None:
+        return None if self.row is None or is_chain(self.row) else self.row
+
+    @property
+    def chain(self) -> Chain | None:
+        return self.row if self.row is not None and is_chain(self.row) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A dialogue to work on."""
+    """A dialogue, or the beginning of a chain, to work on."""
 
-    dialogue: Dialogue
+    row: Row
     retries: int
     """How often it was taken up again after it had failed."""
-
-
-@dataclass(slots=True)
-class _Write:
-    run: Callable[[sqlite3.Connection], Any]
-    done: asyncio.Future[Any] | None
-    loop: asyncio.AbstractEventLoop | None
 
 
 @dataclass(slots=True)
@@ -127,20 +92,18 @@ class Journal:
 
     path: Path
     _db: sqlite3.Connection = field(init=False)
-    _writes: queue.SimpleQueue[_Write | None] = field(init=False, default_factory=queue.SimpleQueue)
-    _thread: threading.Thread | None = field(init=False, default=None)
+    _writer: Writer = field(init=False)
     _has_calls: bool = field(init=False, default=True)
-    _fault: StorageFailed | None = field(init=False, default=None)
-    """Why a write failed; no further one is taken."""
 
     def __post_init__(self) -> None:
         self._db = self._open()
+        self._writer = Writer(self._open)
 
     def _open(self) -> sqlite3.Connection:
         """A connection to a journal that has all tables. Raises `StorageFailed`, or `UsageError` for another file."""
         try:
             db = self._connect()
-            db.executescript(_SCHEMA)
+            db.executescript(SCHEMA)
             # Seeds depend on the item: no two calls of a run are the same, and one that begins with none finds none.
             self._has_calls = db.execute("SELECT 1 FROM calls LIMIT 1").fetchone() is not None
             return db
@@ -158,7 +121,7 @@ class Journal:
 
     # -- items
 
-    def ingest(self, rows: Iterable[Dialogue | BadRow]) -> None:
+    def ingest(self, rows: Iterable[Row | BadRow]) -> None:
         """Put the input's rows into the journal, all of them or, if reading raises, none."""
         positioned = enumerate(rows)
         self._db.execute("BEGIN IMMEDIATE")
@@ -222,9 +185,8 @@ class Journal:
                 states,
             )
             for position, key, state, reason, message, duration_s, text in rows:
-                row: Dialogue | BadRow = json.loads(text)
-                dialogue = None if is_bad(row) else row
-                yield Item(position, key, state, reason, message, duration_s, dialogue)
+                row: Row | BadRow = json.loads(text)
+                yield Item(position, key, state, reason, message, duration_s, None if is_bad(row) else row)
 
     def reasons(self, state: ItemState) -> dict[str, int]:
         """How many items ended in this state, by reason, most frequent first."""
@@ -258,6 +220,24 @@ class Journal:
         rows = self._db.execute("SELECT record FROM attempts WHERE position = ? ORDER BY turn, n", (position,))
         return [json.loads(text) for (text,) in rows]
 
+    def pairs(self, *, accepted_only: bool = True, is_shuffled: bool = False) -> Iterator[Pair]:
+        """Pairs of accepted chains: chain by chain, or in an order that scatters the pictures of each."""
+        kept = "AND p.accepted" if accepted_only else ""
+        order = "p.shuffled, p.position, p.iteration" if is_shuffled else "p.position, p.iteration"
+        with contextlib.closing(self._connect()) as db:
+            rows = db.execute(
+                f"SELECT p.record FROM pairs p JOIN items i USING (position) WHERE i.state = 'accepted' {kept}"
+                f" ORDER BY {order}"
+            )
+            for (text,) in rows:
+                yield json.loads(text)
+
+    def batches(self) -> Iterator[Batch]:
+        """What the describer was asked for, in order."""
+        with contextlib.closing(self._connect()) as db:
+            for (text,) in db.execute("SELECT record FROM batches ORDER BY batch"):
+                yield json.loads(text)
+
     def spans(self, position: int) -> list[Span]:
         rows = self._db.execute("SELECT record FROM spans WHERE position = ? ORDER BY seq", (position,))
         return [json.loads(text) for (text,) in rows]
@@ -285,99 +265,27 @@ class Journal:
         a kill can lose it only within the few milliseconds in which it could also have come before the call ended.
         """
         row = (call, kind, _json(value))
-        self._put(_Write(lambda db: db.execute("INSERT OR REPLACE INTO calls VALUES (?,?,?)", row), None, None))
+        self._writer.put(lambda db: db.execute("INSERT OR REPLACE INTO calls VALUES (?,?,?)", row))
 
     async def finish(self, outcome: Outcome) -> None:
         """Commit an item with everything recorded about it, over whatever an earlier failure left."""
-        await self._write(lambda db: _finish(db, outcome))
-
-    # -- writing
-
-    async def _write(self, run: Callable[[sqlite3.Connection], T]) -> None:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
-        self._put(_Write(run, done, loop))
-        await done
-
-    def _put(self, write: _Write) -> None:
-        if self._fault is not None:
-            raise self._fault
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._write_all, args=(self._open(),), name="journal", daemon=True)
-            self._thread.start()
-        self._writes.put(write)
-
-    def _write_all(self, db: sqlite3.Connection) -> None:
-        stopped = False
-        while not stopped:
-            waiting = [self._writes.get()]
-            time.sleep(_GATHERING_S)
-            while not self._writes.empty():
-                waiting.append(self._writes.get())
-            stopped = None in waiting
-            self._fault = _commit(db, [write for write in waiting if write is not None]) or self._fault
-        db.close()
+        await self._writer.write(lambda db: _finish(db, outcome))
 
     def close(self) -> None:
-        if self._thread is not None:
-            self._writes.put(None)
-            self._thread.join()
-            self._thread = None
+        self._writer.close()
         self._db.close()
 
 
-def _item_row(position: int, row: Dialogue | BadRow) -> tuple[Any, ...]:
+def _item_row(position: int, row: Row | BadRow) -> tuple[Any, ...]:
     text = json.dumps(row, ensure_ascii=False)
     if is_bad(row):
         return position, row["key"], "failed", row["cause"], row["message"], text
     return position, row["key"], "pending", None, None, text
 
 
-def _commit(db: sqlite3.Connection, writes: Sequence[_Write]) -> StorageFailed | None:
-    """All writes in one transaction. A fault is told to everybody who waits, and returned."""
-    fault = None
-    try:
-        if writes:
-            _transaction(db, writes)
-    except Exception as error:
-        # Whatever it is: a thread that dies in silence would leave everybody waiting for ever.
-        fault = StorageFailed(f"the journal cannot be written: {error}; make room or mend it, and run again")
-    _settle([write for write in writes if write.done is not None], fault)
-    return fault
-
-
-def _transaction(db: sqlite3.Connection, writes: Sequence[_Write]) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for write in writes:
-            write.run(db)
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _settle(writes: Sequence[_Write], fault: Exception | None) -> None:
-    """Wake whoever waits for these writes."""
-
-    def settle() -> None:
-        for write in writes:
-            if write.done is not None and not write.done.done():
-                if fault is None:
-                    write.done.set_result(None)
-                else:
-                    write.done.set_exception(fault)
-
-    # The loop may have been closed over our head (second Ctrl-C): then nobody waits.
-    if writes and writes[0].loop is not None:
-        with contextlib.suppress(RuntimeError):
-            writes[0].loop.call_soon_threadsafe(settle)
-
-
 def _finish(db: sqlite3.Connection, outcome: Outcome) -> None:
     (position,) = db.execute("SELECT position FROM items WHERE key = ?", (outcome.key,)).fetchone()
-    for table in ("attempts", "spans", "exchanges"):
+    for table in ("attempts", "pairs", "spans", "exchanges"):
         db.execute(f"DELETE FROM {table} WHERE position = ?", (position,))
     db.execute(
         "UPDATE items SET state = ?, reason = ?, message = ?, finished_at = ?, duration_s = ? WHERE position = ?",
@@ -388,12 +296,21 @@ def _finish(db: sqlite3.Connection, outcome: Outcome) -> None:
         [(position, a["turn"], a["n"], a["verdict"], a["reason"], _json(a)) for a in outcome.attempts],
     )
     db.executemany(
+        "INSERT INTO pairs VALUES (?,?,?,?,?)",
+        [(position, p["iteration"], p["accepted"], _shuffled(p["id"]), _json(p)) for p in outcome.pairs],
+    )
+    db.executemany(
         "INSERT INTO spans VALUES (?,?,?)", [(position, seq, _json(span)) for seq, span in enumerate(outcome.spans)]
     )
     db.executemany(
         "INSERT INTO exchanges VALUES (?,?,?,?,?,?)",
         [(position, seq, a.node, a.turn, a.call, int(a.cached)) for seq, a in enumerate(outcome.asked)],
     )
+
+
+def _shuffled(pair: str) -> int:
+    """A place in an order that has nothing to do with the chains', the same in every run."""
+    return seed_for(0, pair, "shuffled")
 
 
 def _json(record: object) -> str:

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired
+from typing import Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict, TypeIs
+
+Kind = Literal["dialogue", "pairs"]
+"""What a run makes: its items are dialogues, or chains of image-text pairs."""
 
 Reason = Literal["off_topic", "ugly", "unsafe", "unchecked"]
 """Why QA refused a picture; `unchecked`: a check was missing or raised."""
@@ -17,6 +20,9 @@ Fitted = Literal["whole", "shortened", "cut"]
 
 Verdict = Literal["accept", "regenerate", "feedback", "discard"]
 """What follows an attempt."""
+
+End = Literal["iterations", "fixed_point", "drift", "refused"]
+"""Why a chain of pairs ended: all iterations done, the caption repeats, too far from its beginning, no picture kept."""
 
 ItemState = Literal["pending", "accepted", "rejected", "failed"]
 """Where an item stands; the last three are three different ends."""
@@ -85,6 +91,31 @@ class Dialogue(TypedDict):
     """What else the source says of it, e.g. `topic`, `emotions` (one per turn), `persona`."""
 
 
+class ImageFile(TypedDict):
+    """A picture in the run directory."""
+
+    sha256: str
+    path: str
+    """Relative to the run directory, with forward slashes."""
+    width: int
+    height: int
+
+
+class Chain(TypedDict):
+    """What a chain of image-text pairs begins with: a first description, or a given picture."""
+
+    key: str
+    """`b003-c07`: batch and position in it, both 0-based."""
+    batch: int
+    chain: int
+    topic: str | None
+    description: str | None
+    """`None`: the chain begins with `image`, or the describer has still to be asked for it."""
+    image: NotRequired[ImageFile]
+    source: dict[str, str | int]
+    """Where it comes from: `describer` (the prompt that was asked), or `file` and `index`."""
+
+
 class BadRow(TypedDict):
     """A row of the input that cannot be used; it becomes a `failed` item."""
 
@@ -94,7 +125,16 @@ class BadRow(TypedDict):
     source: Source
 
 
-def is_bad(row: Dialogue | BadRow) -> TypeIs[BadRow]:
+Row: TypeAlias = Dialogue | Chain
+"""What one item begins with."""
+
+
+def is_chain(row: Row | BadRow) -> TypeIs[Chain]:
+    """Whether the row begins a chain of image-text pairs."""
+    return "batch" in row
+
+
+def is_bad(row: Row | BadRow) -> TypeIs[BadRow]:
     """Whether a row of the input could not be used."""
     return "cause" in row
 
@@ -107,16 +147,6 @@ class Moment(TypedDict):
     description: str
     reason: str
     """The scanner's reason, in its own words."""
-
-
-class ImageFile(TypedDict):
-    """A picture in the run directory."""
-
-    sha256: str
-    path: str
-    """Relative to the run directory, with forward slashes."""
-    width: int
-    height: int
 
 
 class Scores(TypedDict):
@@ -163,6 +193,90 @@ class Attempt(TypedDict):
     note: str | None
     """More on the reason: the word that was refused, the error of a check that raised, or what the picture showed."""
     verdict: Verdict
+
+
+class Drift(TypedDict):
+    """How far a pair is from where its chain began, 0 to 2; `None` where there is nothing to compare with."""
+
+    text: float | None
+    """1 - cosine between the embeddings of the caption and of the chain's first description."""
+    image: float | None
+    """1 - cosine between the embeddings of the picture and of the chain's first picture."""
+
+
+class PairModels(TypedDict):
+    """The models that made a pair."""
+
+    text_to_image: str | None
+    """`None`: the picture was given."""
+    captioner: str
+
+
+class Pair(TypedDict):
+    """A picture and the caption that was written from looking at it: one iteration of a chain."""
+
+    id: str
+    """`b003-c07-i02`"""
+    key: str
+    """The chain's."""
+    batch: int
+    chain: int
+    iteration: int
+    """0-based."""
+    parent: str | None
+    """Id of the pair whose caption was drawn; `None` for the first of a chain."""
+    topic: str | None
+    description: str | None
+    """What was to be drawn; from iteration 1 on the parent's caption, unless feedback replaced it. `None`: given."""
+    prompt: str | None
+    """What was drawn: the description, shortened or cut if need be, with the style suffix. `None`: given."""
+    fitted: Fitted | None
+    caption: str
+    """The pair's text, in full."""
+    seed: int | None
+    image: ImageFile
+    scores: Scores
+    agreement: float | None
+    """Cosine between the embeddings of picture and caption, -1 to 1."""
+    drift: Drift
+    phash: str
+    """Perceptual hash of the picture, 16 hex digits."""
+    is_fixed_point: bool
+    """The caption has the words of an earlier text of its chain."""
+    models: PairModels
+    accepted: bool
+    reason: Reason | Literal["surplus"] | None
+    """Why it is not accepted; `surplus`: it is fine, and more than was asked for."""
+
+
+class Dropped(TypedDict):
+    """A line of a describer's reply that became no first description."""
+
+    text: str
+    why: Literal["repeats", "near_duplicate", "unusable", "surplus"]
+    note: str
+    """What it is too near to, or the rule that it breaks."""
+
+
+class Batch(TypedDict):
+    """What the describer was asked for, and what came of it."""
+
+    batch: int
+    topic: str | None
+    prompt: str
+    """Name of the prompt, under `prompts/describer/`."""
+    wanted: int
+    descriptions: list[str]
+    dropped: list[Dropped]
+    questions: int
+    """How often the language model was asked."""
+    fault: str | None
+    """Why there are fewer descriptions than wanted."""
+    distance: float | None
+    """Mean pairwise distance (1 - cosine of text embeddings) of all first descriptions up to this batch."""
+    spans: list[Span]
+    calls: list[str]
+    """Hashes of the exchanges with the language model, in the call cache."""
 
 
 class Span(TypedDict):

@@ -24,6 +24,7 @@ from magid_graph.artifacts import sweep, write_atomically
 from magid_graph.config import Loaded, Settings, determining, fingerprint
 from magid_graph.errors import StorageFailed, UsageError
 from magid_graph.journal import Journal
+from magid_graph.records import Kind
 
 HOME = Path("outputs")
 
@@ -60,6 +61,11 @@ class RunDir:
         if not (self.path / "run.db").exists():
             raise UsageError(f"there is no journal `{self.path / 'run.db'}`; `{self.command()}` begins the run again")
         return self.journal()
+
+    def kind(self) -> Kind:
+        """What the run makes; those of the first version knew dialogues only, and did not say."""
+        kind: Kind = self.manifest.get("kind", "dialogue")
+        return kind
 
     def settings(self) -> Settings:
         """The settings of the run.
@@ -104,7 +110,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def manifest(loaded: Loaded, source: str, source_sha256: str) -> dict[str, Any]:
+def manifest(loaded: Loaded, source: str, source_sha256: str, *, kind: Kind = "dialogue") -> dict[str, Any]:
     """Everything that the run depends on, and what it was made with."""
     settings = loaded.settings
     depends = {
@@ -115,6 +121,7 @@ def manifest(loaded: Loaded, source: str, source_sha256: str) -> dict[str, Any]:
     }
     return {
         "magid_graph": __version__,
+        "kind": kind,
         "identity": fingerprint(depends),
         "preset": loaded.preset,
         "input": {"path": source, "sha256": source_sha256},

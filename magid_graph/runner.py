@@ -19,6 +19,7 @@ from magid_graph.errors import MagidError, RunStopped
 from magid_graph.journal import Journal, Outcome, Pending
 from magid_graph.progress import Progress
 from magid_graph.readers.text import normalise
+from magid_graph.records import is_chain
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,8 @@ class Runner:
 
     async def _outcome(self, item: Pending) -> Outcome:
         """Run the graph; a fault of this one item becomes its outcome."""
-        dialogue, context = item.dialogue, Context(self._desk, self._settings, retries=item.retries)
+        dialogue, context = item.row, Context(self._desk, self._settings, retries=item.retries)
+        assert not is_chain(dialogue)
         started = time.perf_counter()
         try:
             state = await self._graph.ainvoke(

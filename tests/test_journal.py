@@ -31,7 +31,7 @@ def test_every_row_of_the_input_is_an_item(journal: Journal) -> None:
     journal.ingest([dialogue("a"), bad_row("b"), dialogue("c")])
     assert journal.is_ingested()
     assert journal.counts() == {"pending": 2, "accepted": 0, "rejected": 0, "failed": 1}
-    assert [item.dialogue["key"] for item in journal.pending()] == ["a", "c"]
+    assert [item.row["key"] for item in journal.pending()] == ["a", "c"]
     assert [item.key for item in journal.items()] == ["a", "b", "c"]
 
 
@@ -50,7 +50,7 @@ def test_an_input_that_raises_halfway_leaves_nothing(journal: Journal) -> None:
 def test_pending_items_come_in_order_up_to_the_limit(journal: Journal, limit: int | None) -> None:
     journal.ingest(dialogue(str(n)) for n in range(600))
     expected = [str(n) for n in range(600)][:limit]
-    assert [item.dialogue["key"] for item in journal.pending(limit)] == expected
+    assert [item.row["key"] for item in journal.pending(limit)] == expected
 
 
 async def test_a_finished_item_is_there_as_a_whole_and_written_over_by_the_next_end(tmp_path: Path) -> None:
@@ -121,6 +121,6 @@ def test_a_reopened_item_counts_its_retries_and_can_be_worked_on_alone(journal: 
     journal.ingest([dialogue("a"), dialogue("b")])
     journal.fail(1, "server_error", "it said 500")
     assert journal.reopen_failed() == 1
-    assert [(item.dialogue["key"], item.retries) for item in journal.pending()] == [("a", 0), ("b", 1)]
-    assert [item.dialogue["key"] for item in journal.pending(only_retried=True)] == ["b"]
+    assert [(item.row["key"], item.retries) for item in journal.pending()] == [("a", 0), ("b", 1)]
+    assert [item.row["key"] for item in journal.pending(only_retried=True)] == ["b"]
     assert (journal.pending_count(), journal.pending_count(only_retried=True)) == (2, 1)
