@@ -289,7 +289,9 @@ class Span(TypedDict):
     """Seconds since the epoch."""
     duration_s: float
     wrote: dict[str, object]
-    """What the node wrote to the state."""
+    """What the node wrote to the state, without what an attempt's row tells."""
+    asked: NotRequired[int]
+    """How many exchanges it had, where it had any."""
     edge: NotRequired[str]
     """The edge taken next, where there was a choice."""
     error: NotRequired[str]

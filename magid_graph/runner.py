@@ -20,6 +20,7 @@ from magid_graph.journal import Journal, Outcome, Pending
 from magid_graph.progress import Progress
 from magid_graph.readers.text import normalise
 from magid_graph.records import is_chain
+from magid_graph.spans import told_once
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Runner:
             outcome = Outcome(dialogue["key"], "failed", "unexpected", f"{type(fault).__name__}: {fault}")
         outcome.duration_s = round(time.perf_counter() - started, 4)
         outcome.attempts = sorted(context.attempts, key=lambda attempt: (attempt["turn"], attempt["n"]))
-        outcome.spans, outcome.asked = context.spans, context.asked
+        outcome.spans, outcome.asked = told_once(context.spans, outcome.attempts), context.asked
         outcome.message = normalise(outcome.message) if outcome.message else None
         return outcome
 

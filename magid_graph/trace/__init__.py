@@ -1,0 +1,1 @@
+"""Reading, replaying and comparing what the graphs of a run did."""

@@ -1,0 +1,134 @@
+"""What a journal holds about each item, streamed side by side. Opened for reading only."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from magid_graph.errors import StorageFailed, UsageError
+from magid_graph.records import Attempt, Chain, Dialogue, Exchange, ItemState, Pair, Span, is_bad
+from magid_graph.run_dir import RunDir
+
+_COLUMNS = "i.position, i.key, i.state, i.reason, i.message, i.duration_s, i.retries, i.input"
+_EXCHANGES = "SELECT e.position, e.node, e.turn, e.cached, c.value FROM exchanges e JOIN calls c ON c.hash = e.call"
+
+
+@dataclass(slots=True)
+class Row:
+    """One item with its records, as they were written."""
+
+    position: int
+    key: str
+    state: ItemState
+    reason: str | None
+    message: str | None
+    duration_s: float | None
+    retries: int
+    input: Dialogue | Chain | None
+    """`None` for a row of the input that could not be read."""
+    pairs: list[Pair] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+
+
+class Rows:
+    """The rows of one journal."""
+
+    def __init__(self, run: RunDir) -> None:
+        """Raises `UsageError` where there is no journal."""
+        self._path = run.path / "run.db"
+        if not self._path.exists():
+            raise UsageError(f"there is no journal `{self._path}`; `{run.command()}` begins the run again")
+        self._db = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+            db.execute("SELECT 1 FROM items LIMIT 1")
+            return db
+        except sqlite3.OperationalError as error:
+            raise StorageFailed(f"`{self._path}` cannot be read: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise UsageError(f"`{self._path}` is not a journal of magid-graph: {error}") from error
+
+    def stream(self, states: Sequence[ItemState] | None = None, *, with_exchanges: bool) -> Iterator[Row]:
+        """Rows in the input's order.
+
+        The tables are ordered by position: one pass over each, side by side, and nothing is kept but the row in hand.
+        """
+        chosen = "" if states is None else f"WHERE i.state IN ({','.join('?' * len(states))})"
+        items = self._db.execute(f"SELECT {_COLUMNS} FROM items i {chosen} ORDER BY i.position", states or ())
+        attempts = _Follower(self._db, "SELECT position, record FROM attempts ORDER BY position, turn, n")
+        spans = _Follower(self._db, "SELECT position, record FROM spans ORDER BY position, seq")
+        pairs = _Follower(self._db, "SELECT position, record FROM pairs ORDER BY position, iteration")
+        asked = _Follower(self._db, f"{_EXCHANGES} ORDER BY e.position, e.seq") if with_exchanges else None
+        for found in items:
+            row = _row(found)
+            row.attempts = [json.loads(text) for (text,) in attempts.of(row.position)]
+            row.spans = [json.loads(text) for (text,) in spans.of(row.position)]
+            row.pairs = [json.loads(text) for (text,) in pairs.of(row.position)]
+            row.exchanges = [_exchange(*one) for one in asked.of(row.position)] if asked else []
+            yield row
+
+    def one(self, key: str) -> Row | None:
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM items i WHERE i.key = ?", (key,)).fetchone()
+        if found is None:
+            return None
+        row = _row(found)
+        at = (row.position,)
+        attempts = self._db.execute("SELECT record FROM attempts WHERE position = ? ORDER BY turn, n", at)
+        row.attempts = [json.loads(text) for (text,) in attempts]
+        spans = self._db.execute("SELECT record FROM spans WHERE position = ? ORDER BY seq", at)
+        row.spans = [json.loads(text) for (text,) in spans]
+        pairs = self._db.execute("SELECT position, record FROM pairs WHERE position = ? ORDER BY iteration", at)
+        row.pairs = [json.loads(text) for _, text in pairs]
+        asked = self._db.execute(f"{_EXCHANGES} WHERE e.position = ? ORDER BY e.seq", at)
+        row.exchanges = [_exchange(*one) for _, *one in asked]
+        return row
+
+    def keys(self) -> list[str]:
+        """The keys of the first items, for a hint."""
+        return [key for (key,) in self._db.execute("SELECT key FROM items ORDER BY position LIMIT 10000")]
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class _Follower:
+    """One table's rows, handed out as the items come to their position."""
+
+    def __init__(self, db: sqlite3.Connection, query: str) -> None:
+        self._rows = db.execute(query)
+        self._next = self._rows.fetchone()
+
+    def of(self, position: int) -> Iterator[tuple[Any, ...]]:
+        while self._next is not None and self._next[0] <= position:
+            at, *rest = self._next
+            self._next = self._rows.fetchone()
+            if at == position:
+                yield tuple(rest)
+
+
+def _row(found: tuple[Any, ...]) -> Row:
+    position, key, state, reason, message, duration_s, retries, text = found
+    read = json.loads(text)
+    return Row(position, key, state, reason, message, duration_s, retries, None if is_bad(read) else read)
+
+
+def _exchange(node: str, turn: int | None, cached: int, text: str) -> Exchange:
+    call = json.loads(text)
+    return Exchange(
+        node=node,
+        turn=turn,
+        model=call["model"],
+        messages=call["messages"],
+        reply=call["reply"],
+        prompt_tokens=call["prompt_tokens"],
+        completion_tokens=call["completion_tokens"],
+        duration_s=call["duration_s"],
+        cached=bool(cached),
+    )
