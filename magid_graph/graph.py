@@ -12,13 +12,13 @@ illustrate:  START -> generator -> qa -+- accept ----------> END
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
 
-from magid_graph.config import Retry
+from magid_graph.config import Retry, Settings
 from magid_graph.context import Context
 from magid_graph.nodes.feedback import redescribe
 from magid_graph.nodes.generator import draw
@@ -76,6 +76,15 @@ def dialogue() -> Any:
     graph.add_conditional_edges("scanner", after_scanner, {"no moment": END, "each moment": "illustrate"})
     graph.add_edge("illustrate", END)
     return graph.compile(name="dialogue")
+
+
+GRAPHS: dict[str, Callable[[], Any]] = {"dialogue": dialogue, "illustrate": illustrate}
+"""By the names that commands and drawings use."""
+
+
+def bounds(settings: Settings) -> dict[str, int]:
+    """How often these edges are taken at most: a redraw for each description, feedback for each moment."""
+    return {"regenerate": settings.retry.regenerate, "feedback": settings.retry.feedback}
 
 
 def recursion_limit(retry: Retry) -> int:
