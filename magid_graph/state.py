@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Annotated
 
+from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
 from magid_graph.records import Attempt, Fitted, ImageFile, Moment, Reason, Turn, Verdict
@@ -18,7 +19,7 @@ class DialogueState(TypedDict):
     moments: list[Moment]
     """Turns that deserve a picture, written by the scanner."""
     attempts: Annotated[list[Attempt], operator.add]
-    """All pictures drawn for all moments, written by the illustrate branches as they end."""
+    """All pictures drawn for all moments, written by QA as it judges them."""
 
 
 class DialogueInput(TypedDict):
@@ -47,7 +48,7 @@ class Drawing(TypedDict):
 
 
 class IllustrateState(TypedDict):
-    """The `illustrate` graph: one moment of a dialogue."""
+    """One moment of a dialogue on its way through `illustrate`."""
 
     key: str
     turn: int
@@ -57,9 +58,15 @@ class IllustrateState(TypedDict):
     description: str
     """What is drawn next; feedback replaces it."""
     drawing: Drawing
-    attempts: Annotated[list[Attempt], operator.add]
+    attempts: list[Attempt]
     verdict: Verdict
     """What follows the last attempt."""
+
+
+class InHand(TypedDict):
+    """What is sent from node to node of `illustrate`; a router reads what its own node wrote."""
+
+    moment: Annotated[IllustrateState, EphemeralValue(dict, guard=False)]
 
 
 class IllustrateInput(TypedDict):
@@ -69,7 +76,7 @@ class IllustrateInput(TypedDict):
     turn: int
     context: list[Turn]
     description: str
-    attempts: list[Attempt]
+    attempts: Annotated[list[Attempt], operator.add]
 
 
 class Illustrated(TypedDict):

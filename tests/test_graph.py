@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -425,8 +426,44 @@ def make_dir(path: Path) -> Path:
 
 
 def test_the_graphs_have_the_nodes_of_the_paper() -> None:
-    assert {"scanner", "illustrate"} <= set(graph.dialogue().get_graph().nodes)
-    assert {"generator", "qa", "feedback"} <= set(graph.illustrate().get_graph().nodes)
+    ends = {"__start__", "__end__"}
+    assert set(graph.dialogue().get_graph().nodes) - ends == {"scanner", "generator", "qa", "feedback"}
+    assert set(graph.illustrate().get_graph().nodes) - ends == {"generator", "qa", "feedback"}
+
+
+async def test_one_moment_can_be_illustrated_on_its_own(tmp_path: Path) -> None:
+    settings, fakes = fake_settings(), Fakes(clip=FakeEmbedder([0.1, 0.3]))
+    moment = {"key": "a", "turn": 1, "context": turns(BOAT[:2]), "description": "a red boat", "attempts": []}
+    async with desk(tmp_path, fakes, settings) as (opened, _):
+        state = await graph.illustrate().ainvoke(moment, context=Context(opened, settings))
+    assert [attempt["verdict"] for attempt in state["attempts"]] == ["regenerate", "accept"]
+    assert moment["attempts"] == []
+
+
+async def test_each_moment_goes_its_own_way(tmp_path: Path) -> None:
+    """Four moments that end after one, two, three and six attempts, side by side."""
+
+    def similarity(image: Image.Image) -> float:
+        return 0.3 if image.getpixel((0, 0)) == (255, 255, 255) else ALWAYS_OFF
+
+    def drawn(call: tuple[str, int]) -> Image.Image:
+        picture = FakeTextToImage()._squares(call)
+        name = next(name for name in WAYS if name in call[0])
+        seen[name] += 1
+        picture.paste((255, 255, 255) if seen[name] == WAYS[name] else (0, 0, 0), (0, 0, 8, 8))
+        return picture
+
+    seen: Counter[str] = Counter()
+    fakes = Fakes(clip=FakeEmbedder(similarity), painter=NotedPainter(pictures=drawn))
+    settings = fake_settings(scanner={"max_images_per_dialogue": 0})
+    run = await run_dialogue(tmp_path, [f"look, a {name}" for name in WAYS], fakes=fakes, settings=settings)
+    drawn_for = Counter(attempt["turn"] for attempt in run.attempts)
+    assert [drawn_for[turn] for turn in range(len(WAYS))] == list(WAYS.values())
+    assert [span["turn"] for span in run.spans if span["node"] == "feedback"] == [3]
+
+
+WAYS = {"boat": 1, "lighthouse": 2, "bridge": 3, "castle": 6}
+"""What is seen, and the attempt that is good; feedback names it again."""
 
 
 def test_the_obedient_model_speaks_the_protocol() -> None:
