@@ -70,8 +70,6 @@ class Layout:
     boxes: tuple[Box, ...]
     straights: tuple[Straight, ...]
     lanes: tuple[Lane, ...]
-    groups: dict[str, tuple[Box, Box]]
-    """The first and the last node of each subgraph."""
     height: int
 
 
@@ -96,7 +94,6 @@ def lay_out(diagram: Diagram) -> Layout:
         boxes=tuple(boxes.values()),
         straights=tuple(straights),
         lanes=tuple(lanes),
-        groups={name: (boxes[nodes[0]], boxes[nodes[-1]]) for name, nodes in diagram.groups.items()},
         height=boxes[diagram.nodes[-1]].bottom + 1,
     )
 
