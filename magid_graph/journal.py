@@ -175,13 +175,16 @@ class Journal:
                 yield Pending(json.loads(text), retries)
             after, left = rows[-1][0], left - len(rows) if left > 0 else left
 
-    def items(self, states: Sequence[ItemState] = STATES) -> Iterator[Item]:
+    def items(self, states: Sequence[ItemState] = STATES, *, is_shuffled: bool = False) -> Iterator[Item]:
+        """Items in the order of the input, or in one that has nothing to do with it."""
         marks = ",".join("?" * len(states))
+        order = "shuffled(key), position" if is_shuffled else "position"
         # A connection of its own: a long read must not share a snapshot with what is written meanwhile.
         with contextlib.closing(self._connect()) as db:
+            db.create_function("shuffled", 1, _shuffled, deterministic=True)
             rows = db.execute(
                 f"SELECT position, key, state, reason, message, duration_s, input FROM items"
-                f" WHERE state IN ({marks}) ORDER BY position",
+                f" WHERE state IN ({marks}) ORDER BY {order}",
                 states,
             )
             for position, key, state, reason, message, duration_s, text in rows:
@@ -308,9 +311,9 @@ def _finish(db: sqlite3.Connection, outcome: Outcome) -> None:
     )
 
 
-def _shuffled(pair: str) -> int:
-    """A place in an order that has nothing to do with the chains', the same in every run."""
-    return seed_for(0, pair, "shuffled")
+def _shuffled(key: str) -> int:
+    """A place in an order that has nothing to do with that of items or chains, the same in every run."""
+    return seed_for(0, key, "shuffled")
 
 
 def _json(record: object) -> str:

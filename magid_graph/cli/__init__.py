@@ -9,7 +9,7 @@ import sys
 import typer
 
 from magid_graph import __version__
-from magid_graph.cli import config, dialogue, doctor, graph, runs
+from magid_graph.cli import config, dialogue, doctor, export, graph, runs
 from magid_graph.errors import MagidError, RunStopped, StorageFailed, UsageError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
 app.command()(dialogue.dialogue)
 app.command()(runs.status)
 app.command()(runs.retry)
-app.command()(runs.export)
+app.command()(export.export)
 app.command()(graph.graph)
 app.command(name="config")(config.show_config)
 app.command()(doctor.doctor)
