@@ -63,6 +63,23 @@ class ModelNames(Section):
     """`transformers:HUB-ID-OR-FOLDER`, `transformers:pocket`; tells feedback what a refused picture showed."""
 
 
+class ReaderSettings(Section):
+    format: str = "auto"
+    """How the input is written (`--format`); `auto`: told by its content."""
+    map: Annotated[tuple[str, ...], _FromList] = ()
+    """Which column is what (`--map`), e.g. `["turns=dialog", "speaker=name"]`."""
+    merge_consecutive: bool = True
+    """PhotoChat: messages that one person sends in a row become one turn."""
+    emoji: Literal["auto", "always", "never"] = "auto"
+    """Turn `:camera_with_flash:` back into the emoji; `auto`: where the data set is known to be written so."""
+    detokenise: Literal["auto", "always", "never"] = "auto"
+    """Write `do n't , you know ?` as `don't, you know?`; `auto`: where the data set is known to be written so."""
+    speakers: Literal["as_given", "alternate"] = "as_given"
+    """`alternate`: dialogues that name nobody are said by A and B in turns, as those of published sets always are."""
+    license: str | None = None
+    """Of the input, where it does not say so itself."""
+
+
 class Llm(Section):
     temperature: float = Field(0.3, ge=0, le=2)
     max_tokens: int = Field(1024, ge=16)
@@ -163,6 +180,7 @@ class Settings(Section):
     """Everything that a run depends on besides its input and the prompts."""
 
     models: ModelNames
+    reader: ReaderSettings = ReaderSettings()
     llm: Llm = Llm()
     scanner: Scanner = Scanner()
     generator: Generator = Generator()
