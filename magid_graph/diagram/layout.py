@@ -70,6 +70,8 @@ class Layout:
     boxes: tuple[Box, ...]
     straights: tuple[Straight, ...]
     lanes: tuple[Lane, ...]
+    groups: dict[str, tuple[Box, Box]]
+    """The first and the last node of each subgraph."""
     height: int
 
 
@@ -94,6 +96,7 @@ def lay_out(diagram: Diagram) -> Layout:
         boxes=tuple(boxes.values()),
         straights=tuple(straights),
         lanes=tuple(lanes),
+        groups={name: (boxes[nodes[0]], boxes[nodes[-1]]) for name, nodes in diagram.groups.items()},
         height=boxes[diagram.nodes[-1]].bottom + 1,
     )
 
@@ -112,7 +115,7 @@ def _ways(diagram: Diagram) -> tuple[list[Edge], list[Edge], list[Edge]]:
 def _box(name: str, top: int, left: Sequence[Edge], right: Sequence[Edge]) -> tuple[Box, list[Port]]:
     """A node with a line for what arrives, where something does, and one for each edge that leaves on a side."""
     if name in ("START", "END"):
-        return Box(name, top, 1, top), []
+        return Box(name, top, 1, top), [Port(edge, top) for edge in right if edge.source == name]
     ports, lines = [], 1
     for way in (left, right):
         arriving = any(edge.target == name for edge in way)
