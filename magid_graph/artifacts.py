@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import tempfile
 import zlib
 from pathlib import Path
@@ -85,9 +86,12 @@ def _pixels(image: Image) -> int:
 
 def sweep(run_dir: Path) -> None:
     """Remove what a killed process left half-written. For whoever holds the run's lock."""
-    for folder in (run_dir, run_dir / "images", run_dir / "dataset", run_dir / "dataset" / "train"):
+    for folder in (run_dir, run_dir / "images", run_dir / "exports"):
         for part in folder.glob(".*.part"):
-            part.unlink(missing_ok=True)
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, data: bytes, *, beside: Path | None = None) -> None:

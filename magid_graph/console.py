@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -50,6 +50,12 @@ def show_json(value: object) -> None:
 def _encodable(text: str) -> str:
     """The text with `?` for what is not UTF-8 in the names of files."""
     return text.encode(errors="replace").decode()
+
+
+def draw(drawn: RenderableType) -> None:
+    """A result that is drawn: a table, a tree."""
+    # Without soft wrapping, long lines are folded inside their column or branch.
+    out.print(drawn, soft_wrap=False)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:

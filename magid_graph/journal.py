@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from magid_graph.errors import StorageFailed, UsageError
-from magid_graph.pair_rows import PairRows
 from magid_graph.records import Attempt, BadRow, Batch, Chain, Dialogue, ItemState, Pair, Row, Span, is_bad, is_chain
 from magid_graph.schema import SCHEMA
 from magid_graph.seeds import seed_for
@@ -78,7 +77,6 @@ class Item:
 class Pending:
     """A dialogue, or the beginning of a chain, to work on."""
 
-    position: int
     row: Row
     retries: int
     """How often it was taken up again after it had failed."""
@@ -95,13 +93,11 @@ class Journal:
     path: Path
     _db: sqlite3.Connection = field(init=False)
     _writer: Writer = field(init=False)
-    pair_rows: PairRows = field(init=False)
     _has_calls: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
         self._db = self._open()
         self._writer = Writer(self._open)
-        self.pair_rows = PairRows(self._db, self._writer)
 
     def _open(self) -> sqlite3.Connection:
         """A connection to a journal that has all tables. Raises `StorageFailed`, or `UsageError` for another file."""
@@ -154,20 +150,18 @@ class Journal:
         found = dict(self._db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in STATES}
 
-    def pending_count(self, *, only_retried: bool = False, after: int = -1) -> int:
+    def pending_count(self, *, only_retried: bool = False) -> int:
         retried = "AND retries > 0" if only_retried else ""
-        (count,) = self._db.execute(
-            f"SELECT count(*) FROM items WHERE state = 'pending' {retried} AND position > ?", (after,)
-        ).fetchone()
+        (count,) = self._db.execute(f"SELECT count(*) FROM items WHERE state = 'pending' {retried}").fetchone()
         return int(count)
 
-    def pending(self, limit: int | None = None, *, only_retried: bool = False, after: int = -1) -> Iterator[Pending]:
-        """Unfinished items in the input's order, read in pages so that memory stays bounded.
+    def pending(self, limit: int | None = None, *, only_retried: bool = False) -> Iterator[Pending]:
+        """Unfinished dialogues in the input's order, read in pages so that memory stays bounded.
 
-        `only_retried`: those that failed before and were reopened. `after`: those behind this position.
+        `only_retried`: those that failed before and were reopened.
         """
         retried = "AND retries > 0" if only_retried else ""
-        left = limit if limit is not None else -1
+        after, left = -1, limit if limit is not None else -1
         while left != 0:
             page = 256 if left < 0 else min(256, left)
             rows = self._db.execute(
@@ -177,17 +171,20 @@ class Journal:
             ).fetchall()
             if not rows:
                 return
-            for position, retries, text in rows:
-                yield Pending(position, json.loads(text), retries)
+            for _, retries, text in rows:
+                yield Pending(json.loads(text), retries)
             after, left = rows[-1][0], left - len(rows) if left > 0 else left
 
-    def items(self, states: Sequence[ItemState] = STATES) -> Iterator[Item]:
+    def items(self, states: Sequence[ItemState] = STATES, *, is_shuffled: bool = False) -> Iterator[Item]:
+        """Items in the order of the input, or in one that has nothing to do with it."""
         marks = ",".join("?" * len(states))
+        order = "shuffled(key), position" if is_shuffled else "position"
         # A connection of its own: a long read must not share a snapshot with what is written meanwhile.
         with contextlib.closing(self._connect()) as db:
+            db.create_function("shuffled", 1, _shuffled, deterministic=True)
             rows = db.execute(
                 f"SELECT position, key, state, reason, message, duration_s, input FROM items"
-                f" WHERE state IN ({marks}) ORDER BY position",
+                f" WHERE state IN ({marks}) ORDER BY {order}",
                 states,
             )
             for position, key, state, reason, message, duration_s, text in rows:
@@ -314,9 +311,9 @@ def _finish(db: sqlite3.Connection, outcome: Outcome) -> None:
     )
 
 
-def _shuffled(pair: str) -> int:
-    """A place in an order that has nothing to do with the chains', the same in every run."""
-    return seed_for(0, pair, "shuffled")
+def _shuffled(key: str) -> int:
+    """A place in an order that has nothing to do with that of items or chains, the same in every run."""
+    return seed_for(0, key, "shuffled")
 
 
 def _json(record: object) -> str:

@@ -240,6 +240,20 @@ def open_run(path: Path) -> RunDir:
         raise UsageError(f"`{place / 'run.json'}` cannot be read: {error}") from error
 
 
+def newest_run() -> RunDir:
+    """The run under `outputs/` that was worked on last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    worked_on = {file.parent: file.stat().st_mtime for file in HOME.glob("*/run.db")}
+    if not worked_on:
+        raise UsageError(
+            f"there is no run under `{HOME}`; name a run directory, or make one: `magid-graph dialogue FILE`"
+        )
+    return open_run(max(worked_on, key=lambda place: worked_on[place]))
+
+
 def _manifest_in(file: Path) -> dict[str, Any]:
     """What `run.json` says. Raises `ValueError` where it is none of ours."""
     found: dict[str, Any] = json.loads(file.read_text("utf-8"))

@@ -21,7 +21,8 @@ from magid_graph.models.opening import open_models
 from magid_graph.readers import Input
 from magid_graph.run_dir import RunDir
 from magid_graph.runner import Runner
-from magid_graph.summary import expire_views, renew_views, sum_up
+from magid_graph.summary import sum_up
+from magid_graph.views import expire_views, renew_views
 
 DONE, STOPPED, WITH_FAILURES, INTERRUPTED = 0, 1, 3, 130
 

@@ -36,7 +36,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         ("comma.json", '[\n  ["a"],\n  ["b" "c"]\n]', "not valid JSON: Expecting ',' delimiter (line 3, column 8)"),
         ("cut.json", '[["a"],\n ["b"]', "is the file cut off? (line 2, column 7)"),
         ("latin.txt", b"caf\xe9", "`latin.txt` is not UTF-8"),
-        ("talk.csv", "a,b", "`talk.csv` has no known extension"),
+        ("talk.doc", "a,b", "`talk.doc` has no known extension"),
+        ("talk.csv", "a,b\n1,2", "`talk.csv` is in no known format; its rows have `a`, `b`"),
     ],
 )
 def test_an_input_that_cannot_be_read_is_named_and_leaves_nothing_behind(
@@ -53,18 +54,19 @@ def test_an_input_that_cannot_be_read_is_named_and_leaves_nothing_behind(
     assert not Path("outputs").exists() or not list(Path("outputs").iterdir())
 
 
-def test_a_directory_is_no_input(terminal: Terminal) -> None:
+def test_a_folder_without_dialogues_is_no_input(terminal: Terminal) -> None:
     Path("folder").mkdir()
     said = terminal.dialogue("folder")
-    assert (said.code, "`folder` is a directory" in said.err) == (2, True)
+    assert (said.code, "`folder` holds no file with dialogues" in said.err) == (2, True)
 
 
-def test_two_dialogues_with_one_id_are_both_named(terminal: Terminal) -> None:
+def test_of_two_dialogues_with_one_id_the_second_fails_and_names_the_first(terminal: Terminal) -> None:
     rows = [{"id": name, "turns": ["hello"]} for name in "aba"]
     Path("twice.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    said = terminal.dialogue("twice.jsonl")
-    assert said.code == 2
-    assert "the id `a` to two dialogues: number 1 (line 1) and number 3 (line 3)" in said.err
+    assert terminal.dialogue("twice.jsonl", "--out", "run").code == 3
+    (failure,) = terminal.type("status", "run", "--json").json()["failures"]
+    assert "the id `a` was given before (`twice.jsonl`, line 1)" in failure["message"]
+    assert "(`twice.jsonl`, line 3)" in failure["message"]
 
 
 # -- one row of it

@@ -144,7 +144,7 @@ def test_quiet_says_nothing_and_json_says_only_json(terminal: Terminal) -> None:
     assert summary["items"] == {"pending": 0, "accepted": 2, "rejected": 1, "failed": 1}
     status = terminal.type("status", only_run(), "--json").json()
     assert [(one["key"], one["cause"]) for one in status["failures"]] == [("bad", "bad_input")]
-    assert set(terminal.type("export", only_run(), "--json").json()) == {"magi", "imagefolder", "prompts", "gallery"}
+    assert set(terminal.type("export", only_run(), "--json").json()) == {"magid", "imagefolder", "prompts", "gallery"}
     assert terminal.type("retry", only_run(), "--json").json()["failed"] == {"bad_input": 1}
 
 
@@ -249,8 +249,8 @@ def test_chosen_formats_are_written_again(terminal: Terminal) -> None:
     said = terminal.type("export", "run", "--format", "gallery")
     assert said.out == f"gallery: {Path('run/gallery.html')}\n"
     assert Path("run/gallery.html").exists()
-    said = terminal.type("export", "run", "--format", "csv")
-    assert (said.code, "formats: magi, imagefolder, prompts, gallery" in said.err) == (2, True)
+    said = terminal.type("export", "run", "--format", "doc")
+    assert (said.code, "there is no format `doc`; formats: magid, imagefolder, parquet" in said.err) == (2, True)
 
 
 def test_settings_are_shown_as_they_are_written_and_never_cut(terminal: Terminal) -> None:

@@ -1,7 +1,8 @@
-"""Data sets are opened by those who will read them, and never ship a picture that was not judged."""
+"""Data sets are whole or as they were, never ship a picture that was not judged, and are not written twice."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,80 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from magid_graph.errors import DamagedPicture, StorageFailed
-from magid_graph.exporters import EXPORTERS, READS_EXCHANGES, FinishedItem
-from magid_graph.exporters.imagefolder import PictureRow
-from magid_graph.exporters.items import finished_items
-from magid_graph.journal import Asked, Journal, Outcome
-from magid_graph.records import (
-    Attempt,
-    BadRow,
-    Dialogue,
-    Exchange,
-    ImageFile,
-    ItemState,
-    Limits,
-    Scores,
-    Turn,
-    Verdict,
-)
+from magid_graph.errors import DamagedPicture, StorageFailed, UsageError
+from magid_graph.exporters import FORMATS, Layout, Sample
+from magid_graph.exporters import files as exporters_files
+from magid_graph.exporters.folder import RECORD, renewed
+from magid_graph.exporters.layout import shares
+from tests.exporting import attempt, dialogue, files, lines, pair, picture, write
 
-
-def picture(run_dir: Path, shade: int) -> ImageFile:
-    drawn = run_dir / "drawn.png"
-    run_dir.mkdir(exist_ok=True)
-    Image.new("RGB", (16, 16), (shade, 0, 0)).save(drawn)
-    sha256 = hashlib.sha256(drawn.read_bytes()).hexdigest()
-    path = f"images/{sha256[:2]}/{sha256}.png"
-    (run_dir / path).parent.mkdir(parents=True, exist_ok=True)
-    drawn.replace(run_dir / path)
-    return ImageFile(sha256=sha256, path=path, width=16, height=16)
-
-
-def attempt(image: ImageFile | None, *, turn: int = 1, n: int = 0, verdict: Verdict = "accept") -> Attempt:
-    return Attempt(
-        turn=turn,
-        n=n,
-        description=f"a dog at turn {turn}",
-        prompt="a dog, photographic style",
-        fitted="whole",
-        seed=7 + n,
-        image=image,
-        scores=Scores(clip_similarity=0.3, clip_utterance=0.3, clip_description=None, aesthetic=5.5, nsfw=0.01),
-        limits=Limits(min_clip_similarity=0.2, min_aesthetic=5.1, max_nsfw=0.5),
-        reason=None if verdict == "accept" else "off_topic",
-        note=None,
-        verdict=verdict,
-    )
-
-
-def item(key: str, state: ItemState, attempts: list[Attempt], *, speaker: str | None = None) -> FinishedItem:
-    turns = [
-        Turn(speaker=None, text="hi"),
-        Turn(speaker=speaker, text="look, my dog 🐶"),
-        Turn(speaker=None, text="שלום"),
-    ]
-    exchange = Exchange(
-        node="scanner",
-        turn=None,
-        model="fake:chat",
-        messages=[{"role": "user", "content": "two\nlines"}],
-        reply="<result>none</result>",
-        prompt_tokens=3,
-        completion_tokens=4,
-        duration_s=0.1,
-        cached=False,
-    )
-    return FinishedItem(
-        key=key,
-        state=state,
-        reason=None if state == "accepted" else "unreadable_reply",
-        dialogue=Dialogue(key=key, turns=turns, source={"file": "in.json", "index": 0}),
-        attempts=attempts,
-        exchanges=[exchange],
-    )
+SPLIT_UP = Layout(shares=shares("train=1,valid=1,test=1"))
+OF_PAIRS = [name for name, format_ in FORMATS.items() if "pairs" in format_.kinds]
 
 
 @pytest.fixture
@@ -91,196 +28,242 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def items(run_dir: Path) -> list[FinishedItem]:
+def samples(run_dir: Path) -> list[Sample]:
     red, dark = picture(run_dir, 200), picture(run_dir, 20)
-    bad_row = item("bad", "failed", [])
-    bad_row["dialogue"] = None
     return [
-        item("../../one", "accepted", [attempt(dark, verdict="regenerate"), attempt(red, n=1), attempt(dark, turn=2)]),
-        item("two", "accepted", [attempt(red)], speaker="Ann"),
-        item("no moment", "accepted", []),
-        item("three", "rejected", [attempt(dark, verdict="discard"), attempt(None, n=1, verdict="discard")]),
-        item("four", "failed", [attempt(red)]),
-        bad_row,
+        dialogue("../../one", [attempt(dark, verdict="regenerate"), attempt(red, n=1), attempt(dark, turn=2)]),
+        dialogue("two", [attempt(red)], speakers=["Ben", "Ann", "Ben", "Ann"]),
+        dialogue("no moment", []),
     ]
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def many(run_dir: Path, count: int) -> list[Sample]:
+    images = [picture(run_dir, shade) for shade in range(20)]
+    return [dialogue(f"d{n}", [attempt(images[n % 20])]) for n in range(count)]
 
 
-TEXTS = [["txt", "hi"], ["txt", "look, my dog 🐶"], ["txt", "שלום"]]
-
-
-def test_the_magi_data_set_has_the_released_shape(items: list[FinishedItem], run_dir: Path) -> None:
-    path = EXPORTERS["magi"](items, run_dir)
-    assert path == run_dir / "dataset" / "magi_dataset.json"
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    assert list(rows) == ["../../one", "two", "no moment", "three"]
-    assert [entry[0] for entry in rows["../../one"]] == ["txt", "txt", "img", "txt", "img"]
-    assert [entry for entry in rows["../../one"] if entry[0] == "txt"] == rows["no moment"] == rows["three"] == TEXTS
-    _, file, caption = rows["../../one"][4]
-    assert caption == "a dog at turn 2"
-    with Image.open(path.parent / file) as image:
-        assert image.getpixel((0, 0)) == (20, 0, 0)
-
-
-def test_datasets_opens_the_image_folder(items: list[FinishedItem], run_dir: Path, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    path = EXPORTERS["imagefolder"](items, run_dir)
-    EXPORTERS["magi"](items, run_dir)
-    assert path == run_dir / "dataset" / "train" / "metadata.jsonl"
-    for number, folder in enumerate((path.parent, path.parent.parent)):
-        cache = str(tmp_path / f"cache{number}")
-        opened = datasets.load_dataset("imagefolder", data_dir=str(folder), split="train", cache_dir=cache)
-        assert set(opened.column_names) == {"image", *PictureRow.__annotations__} - {"file_name"}
-        assert opened["dialogue"][:] == ["../../one", "../../one", "two"]
-        assert opened["turn"][:] == [1, 2, 1]
-        assert opened["attempt"][:] == [1, 0, 0]
-        assert opened["speaker"][:] == ["", "", "Ann"]
-        assert [image.getpixel((0, 0))[0] for image in opened["image"]] == [200, 20, 200]
-
-
-def test_every_row_has_every_key(items: list[FinishedItem], run_dir: Path) -> None:
-    rows = read_lines(EXPORTERS["imagefolder"](items, run_dir))
-    assert {tuple(row) for row in rows} == {tuple(PictureRow.__annotations__)}
-    assert rows[0]["clip_description"] is None
-
-
-def test_every_exchange_is_in_the_prompts(items: list[FinishedItem], run_dir: Path) -> None:
-    path = EXPORTERS["prompts"](items, run_dir)
-    rows = read_lines(path)
-    assert path == run_dir / "prompts.jsonl"
-    assert [row["key"] for row in rows] == [each["key"] for each in items]
-    assert rows[0]["messages"] == [{"role": "user", "content": "two\nlines"}]
-    assert rows[4]["state"] == "failed"
-
-
-@pytest.mark.parametrize("name", EXPORTERS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_run_without_pictures_is_exported_too(name: str, run_dir: Path) -> None:
-    text = EXPORTERS[name](iter([]), run_dir).read_text(encoding="utf-8")
-    assert {"magi": "{\n}\n", "imagefolder": "", "prompts": ""}.get(name, text) == text
+    assert write(name, [], run_dir).path.is_dir()
 
 
-@pytest.mark.parametrize("name", EXPORTERS)
-def test_writing_again_gives_the_same_bytes_and_leaves_nothing_behind(
-    name: str, items: list[FinishedItem], run_dir: Path
-) -> None:
-    path = EXPORTERS[name](iter(items), run_dir)
-    before = path.read_bytes()
-    assert EXPORTERS[name](iter(items), run_dir).read_bytes() == before
-    assert not [file for file in run_dir.rglob("*") if file.name.endswith(".part")]
+@pytest.mark.parametrize("name", FORMATS)
+def test_writing_again_gives_the_same_files_and_writes_none(name: str, samples: list[Sample], run_dir: Path) -> None:
+    first = write(name, samples, run_dir)
+    before = files(first.path)
+    assert (first.tally["kept"], first.tally["written"]) == (0, len(before) - 1)
+    again = write(name, samples, run_dir)
+    assert files(again.path) == before
+    assert (again.tally["kept"], again.tally["written"]) == (len(before) - 1, 0)
+    assert not [path for path in run_dir.rglob(".*") if path.name != RECORD]
 
 
-def test_pictures_that_are_no_longer_accepted_are_removed(items: list[FinishedItem], run_dir: Path) -> None:
-    images = EXPORTERS["imagefolder"](items, run_dir).parent / "images"
-    assert len(list(images.iterdir())) == 2
-    EXPORTERS["imagefolder"](items[1:], run_dir)
-    assert len(list(images.iterdir())) == 1
+@pytest.mark.parametrize("name", ["parquet", "webdataset"])
+def test_shards_without_the_new_samples_are_kept(name: str, run_dir: Path) -> None:
+    layout = Layout(shard_size=10)
+    all_of_them = many(run_dir, 200)
+    grown = [sample for sample in all_of_them if sample["key"] not in ("d40", "d150")]
+    first = write(name, grown, run_dir, layout=layout)
+    shards = len(list(first.path.rglob("*-*.parquet" if name == "parquet" else "*.tar")))
+    assert 10 < shards < 40
+    again = write(name, all_of_them, run_dir, layout=layout)
+    assert 1 <= again.tally["written"] <= 12
+    assert again.tally["kept"] > again.tally["written"] * 3
+    whole = write(name, all_of_them, run_dir, layout=layout, out=run_dir / "fresh")
+    assert files(whole.path) == files(again.path)
 
 
-@pytest.mark.parametrize("name", ["magi", "imagefolder"])
-@pytest.mark.parametrize("harm", ["changed", "missing", "copy changed"])
+def test_pictures_that_are_no_longer_accepted_are_gone(samples: list[Sample], run_dir: Path) -> None:
+    folder = write("jsonl", samples, run_dir).path
+    assert len(list((folder / "images").rglob("*.png"))) == 2
+    write("jsonl", samples[1:], run_dir)
+    assert len(list((folder / "images").rglob("*.png"))) == 1
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("harm", ["changed", "missing"])
 def test_a_damaged_picture_is_named_and_never_shipped(
-    name: str, harm: str, items: list[FinishedItem], run_dir: Path
+    name: str, harm: str, samples: list[Sample], run_dir: Path
 ) -> None:
-    before = EXPORTERS[name](items[1:], run_dir).read_bytes()
-    image = items[0]["attempts"][2]["image"]
-    assert image is not None
+    before = files(write(name, samples[1:], run_dir).path)
+    image = samples[0]["pictures"][1]["image"]
     origin = run_dir / image["path"]
-    if harm == "copy changed":
-        shipped = run_dir / "dataset" / "train" / "images" / origin.name
-        shipped.write_bytes(b"not a picture")
-        EXPORTERS[name](items, run_dir)
-        assert shipped.read_bytes() == origin.read_bytes()
-        return
+    data = origin.read_bytes()
     origin.unlink()
     if harm == "changed":
-        origin.write_bytes(b"not the picture")
+        origin.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
     with pytest.raises(DamagedPicture, match=image["sha256"]):
-        EXPORTERS[name](items, run_dir)
-    assert (
-        run_dir / "dataset" / ("magi_dataset.json" if name == "magi" else "train/metadata.jsonl")
-    ).read_bytes() == before
-    assert not [file for file in run_dir.rglob("*") if file.name.endswith(".part")]
+        write(name, samples, run_dir)
+    assert files(run_dir / "exports" / name) == before
+    assert [path.name for path in (run_dir / "exports").iterdir()] == [name]
 
 
-@pytest.mark.parametrize("name", ["magi", "imagefolder"])
-@pytest.mark.parametrize("again", [False, True])
-def test_a_picture_is_read_once(
-    name: str, again: bool, items: list[FinishedItem], run_dir: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["jsonl", "imagefolder", "parquet", "webdataset"])
+def test_a_damaged_file_of_the_data_set_is_written_anew(name: str, samples: list[Sample], run_dir: Path) -> None:
+    good = files(write(name, samples, run_dir).path)
+    for relative in good:
+        path = run_dir / "exports" / name / relative
+        if path.suffix in (".png", ".tar", ".parquet"):
+            path.unlink()
+            path.write_bytes(b"not what was written")
+    assert files(write(name, samples, run_dir).path) == good
+
+
+def test_a_picture_is_read_once_and_linked(
+    samples: list[Sample], run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if again:
-        EXPORTERS[name](items[1:], run_dir)
     read: list[str] = []
     digest = hashlib.file_digest
 
-    def noted(file: Any, kind: str) -> Any:
-        read.append(file.name)
+    def noted(file: Any, kind: Any) -> Any:
+        read.append(Path(file.name).suffix)
         return digest(file, kind)
 
     monkeypatch.setattr(hashlib, "file_digest", noted)
-    EXPORTERS[name](items[1:], run_dir)
-    assert len(read) == 1
-
-
-def test_pictures_are_linked_where_links_are_possible(items: list[FinishedItem], run_dir: Path) -> None:
-    for shipped in (EXPORTERS["imagefolder"](items, run_dir).parent / "images").iterdir():
-        assert shipped.stat().st_nlink == 2
+    for _ in range(2):
+        read.clear()
+        folder = write("jsonl", samples, run_dir).path
+        assert read.count(".png") == 2
+        assert {path.stat().st_nlink for path in folder.rglob("*.png")} == {2}
 
 
 def test_pictures_are_copied_where_links_are_not_possible(
-    items: list[FinishedItem], run_dir: Path, monkeypatch: pytest.MonkeyPatch
+    samples: list[Sample], run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
-        raise OSError(18, "Invalid cross-device link")
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", refuse)
-    for shipped in (EXPORTERS["imagefolder"](items, run_dir).parent / "images").iterdir():
+    for shipped in write("jsonl", samples, run_dir).path.rglob("*.png"):
         assert shipped.stat().st_nlink == 1
         assert hashlib.sha256(shipped.read_bytes()).hexdigest() == shipped.stem
 
 
-@pytest.mark.parametrize("name", EXPORTERS)
-def test_a_place_that_cannot_be_written_is_named(name: str, items: list[FinishedItem], run_dir: Path) -> None:
-    blocked = EXPORTERS[name](items, run_dir)
-    blocked.unlink()
-    blocked.mkdir()
+def test_a_place_that_cannot_be_written_is_named(samples: list[Sample], run_dir: Path) -> None:
+    (run_dir / "exports").write_text("a file")
     with pytest.raises(StorageFailed, match="cannot be written"):
-        EXPORTERS[name](items, run_dir)
+        write("jsonl", samples, run_dir)
 
 
-async def test_the_journal_gives_finished_items_in_the_order_of_the_input(run_dir: Path) -> None:
-    run_dir.mkdir()
-    journal = Journal(run_dir / "run.db")
-    good, left = item("a", "accepted", [])["dialogue"], item("b", "accepted", [])["dialogue"]
-    assert good is not None
-    assert left is not None
-    unreadable = BadRow(
-        key="bad", cause="bad_input", message="turn 0 has no text", source={"file": "in.json", "index": 0}
-    )
-    journal.ingest([unreadable, good, left])
-    call = item("a", "accepted", [])["exchanges"][0]
-    journal.remember("c1", "chat", {**call, "truncated": False})
-    kept = attempt(picture(run_dir, 9))
-    asked = [Asked("feedback", 2, "c1", True), Asked("feedback", 1, "c1", False), Asked("scanner", None, "c1", False)]
-    await journal.finish(Outcome("a", "accepted", attempts=[kept], asked=asked))
-    bad, accepted = finished_items(journal, with_exchanges=True)
-    journal.close()
-    assert (bad["key"], bad["state"], bad["reason"], bad["dialogue"]) == ("bad", "failed", "bad_input", None)
-    assert (accepted["dialogue"], accepted["attempts"]) == (good, [kept])
-    # Moments are asked about side by side: their order is that of the turns, not that of the clock.
-    assert [(one["node"], one["turn"]) for one in accepted["exchanges"]] == [
-        ("scanner", None),
-        ("feedback", 1),
-        ("feedback", 2),
-    ]
-    assert accepted["exchanges"][0] == call
+def test_a_folder_of_somebody_else_is_never_touched(samples: list[Sample], run_dir: Path) -> None:
+    theirs = run_dir / "exports" / "jsonl"
+    theirs.mkdir(parents=True)
+    (theirs / "letter.txt").write_text("dear")
+    with pytest.raises(UsageError, match="no export of magid-graph"):
+        write("jsonl", samples, run_dir)
+    assert [path.name for path in theirs.iterdir()] == ["letter.txt"]
 
 
-@pytest.mark.parametrize("name", EXPORTERS)
-def test_formats_that_show_no_exchanges_do_not_need_them(name: str, items: list[FinishedItem], run_dir: Path) -> None:
-    whole = EXPORTERS[name](items, run_dir).read_bytes()
-    for each in items:
-        each["exchanges"] = []
-    assert (EXPORTERS[name](items, run_dir).read_bytes() == whole) == (name not in READS_EXCHANGES)
+def test_another_run_does_not_take_the_place_of_a_data_set(samples: list[Sample], run_dir: Path) -> None:
+    folder = write("jsonl", samples, run_dir).path
+    with pytest.raises(UsageError, match="another run"), renewed(folder, root=run_dir, owner="other"):
+        pass
+
+
+def test_what_a_person_put_beside_a_data_set_stays(samples: list[Sample], run_dir: Path) -> None:
+    folder = write("jsonl", samples, run_dir).path
+    (folder / "notes.txt").write_text("mine")
+    write("jsonl", samples[1:], run_dir)
+    write("jsonl", samples, run_dir)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_what_is_there_is_a_whole_data_set_at_every_step(
+    can_exchange: bool, samples: list[Sample], run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed at any step: the old data set is there or the new one, and the next export mends what was left."""
+    if not can_exchange:
+        monkeypatch.setattr(exporters_files, "_exchanged", lambda *_: False)
+    old = files(write("jsonl", samples[:1], run_dir).path)
+    new = files(write("jsonl", samples, run_dir, out=run_dir / "other").path)
+
+    class Killed(BaseException):
+        pass
+
+    for steps in range(100):
+        left = iter(range(steps))
+        rename = Path.rename
+
+        def step(self: Path, target: Path, left: Any = left, rename: Any = rename) -> Path:
+            if next(left, None) is None:
+                raise Killed
+            return rename(self, target)  # type: ignore[no-any-return]
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", step)
+            try:
+                write("jsonl", samples, run_dir)
+            except Killed:
+                there = run_dir / "exports" / "jsonl"
+                seen = files(there) if there.exists() else files(exporters_files.aside(there))
+                assert {k: v for k, v in seen.items() if k != RECORD} in [
+                    {k: v for k, v in each.items() if k != RECORD} for each in (old, new)
+                ]
+                continue
+        assert files(run_dir / "exports" / "jsonl").keys() == new.keys()
+        assert [path.name for path in (run_dir / "exports").iterdir()] == ["jsonl"]
+        return
+    raise AssertionError("it never ended")
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_pairs_are_exported_with_what_made_them(name: str, run_dir: Path) -> None:
+    images = [picture(run_dir, shade) for shade in (10, 20, 30)]
+    folder = write(name, [pair(image, iteration=n) for n, image in enumerate(images)], run_dir)
+    assert (folder.tally["samples"], folder.tally["pictures"]) == (3, 3)
+    assert not +folder.notes or name == "openai"
+
+
+# -- splits
+
+
+def test_a_dialogue_stays_in_its_split_whatever_else_is_there(run_dir: Path) -> None:
+    layout = Layout(shares=shares("train=0.8,valid=0.1,test=0.1"))
+    found = [layout.split(f"d{n}", None) for n in range(10_000)]
+    assert [round(found.count(split) / 10_000, 1) for split in ("train", "valid", "test")] == [0.8, 0.1, 0.1]
+    assert found[:100] == [layout.split(f"d{n}", None) for n in range(100)]
+
+
+def test_the_split_of_the_source_is_kept(run_dir: Path) -> None:
+    sample = dialogue("one", [], source={"split": "test"}, layout=SPLIT_UP)
+    assert sample["split"] == "test"
+
+
+def test_all_pairs_of_a_chain_are_in_one_split(run_dir: Path) -> None:
+    image = picture(run_dir, 9)
+    splits = [{pair(image, chain=c, iteration=i, layout=SPLIT_UP)["split"] for i in range(5)} for c in range(30)]
+    assert {len(split) for split in splits} == {1}
+    assert set().union(*splits) == {"train", "valid", "test"}
+
+
+@pytest.mark.parametrize("text", ["train=x", "dev=1", "train=-1,test=2", "1,2,3,4", "", "train=0"])
+def test_shares_that_cannot_be_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--splits.*e\.g\. `train"):
+        shares(text)
+
+
+# -- placement
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [
+        ("after", [["txt", "hi"], ["txt", "look"], ["img"], ["txt", "oh"]]),
+        ("own_turn", [["txt", "hi"], ["txt", "look"], ["img"], ["txt", "oh"]]),
+        ("in_place", [["txt", "hi"], ["img"], ["txt", "oh"]]),
+    ],
+)
+def test_a_picture_stands_where_it_is_placed(placement: Any, expected: list[list[str]], run_dir: Path) -> None:
+    sample = dialogue("one", [attempt(picture(run_dir, 1))], texts=["hi", "look", "oh"])
+    folder = write("magid", [sample], run_dir, layout=Layout(placement=placement)).path
+    (row,) = json.loads((folder / "magi_dataset.json").read_text()).values()
+    assert [entry[:1] if entry[0] == "img" else entry for entry in row] == expected
+    folder = write("jsonl", [sample], run_dir, layout=Layout(placement=placement)).path
+    turns = lines(folder / "train.jsonl")[0]["turns"]
+    assert {
+        "after": [("hi", []), ("look", [0]), ("oh", [])],
+        "own_turn": [("hi", []), ("look", []), ("", [0]), ("oh", [])],
+        "in_place": [("hi", []), ("", [0]), ("oh", [])],
+    }[placement] == [(turn["text"], turn["pictures"]) for turn in turns]
+    assert [turn["replaced"] for turn in turns if turn["pictures"]] == ["look" if placement == "in_place" else None]

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magid_graph.config import ReaderSettings
 from magid_graph.errors import InputError
-from magid_graph.readers import json_lines, json_values, open_input, read
+from magid_graph.readers import files, json_values, open_input, read
 from magid_graph.records import BadRow, Dialogue
 
 Record = Dialogue | BadRow
@@ -118,14 +119,14 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
 )
 def test_standard_input_tells_its_format(monkeypatch: pytest.MonkeyPatch, content: str, expected: Any) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    if expected is None:
+        with pytest.raises(InputError, match="line 4, column 1"):
+            list(read("-"))
+        return
     with open_input("-") as source:
-        if expected is None:
-            with pytest.raises(InputError, match="line 4, column 1"):
-                list(source.dialogues())
-        else:
-            for _ in range(2):
-                assert [texts(record) for record in source.dialogues()] == expected
-            assert next(source.dialogues())["source"]["file"] == "-"
+        for _ in range(2):
+            assert [texts(record) for record in source.dialogues()] == expected
+        assert next(source.dialogues())["source"]["file"] == "-"
 
 
 WHOLE = {
@@ -139,18 +140,25 @@ WHOLE = {
     "not closed": (b'[["hi"]\n', "in.json", "not closed; is the file cut off? (line 2, column 1)"),
     "no comma": (b'[["hi"] ["x"]]', "in.json", "Expecting ',' delimiter (line 1, column 9)"),
     "comma at the end": (b'[["hi"],]', "in.json", "Expecting value (line 1, column 9)"),
-    "goes on": (b'["hi"]\n["hello"]', "in.json", "JSON Lines? name the file `.jsonl`) (line 2, column 1)"),
-    "goes on after an object": (b'{"turns":["hi"]}\n{"turns":["hi"]}', "in.json", "JSON Lines?"),
+    "goes on": (b'[\n["hi"]]\n["hello"]', "in.json", "goes on after its end (line 3, column 1)"),
+    "goes on after an object": (b'{"turns":["hi"]} {"turns":["hi"]}', "in.json", "goes on after its end"),
+    "cut within an object": (b'{"turns":["hi"]', "in.json", "the object is not closed"),
+    "no colon": (b'{"turns" ["hi"]}', "in.json", "Expecting ':' delimiter (line 1, column 10)"),
+    "no key": (b"{1: 2}", "in.json", "Expecting property name enclosed in double quotes (line 1, column 2)"),
     "a word": (b'"hi"', "in.json", "neither a list of dialogues nor one dialogue"),
-    "another object": (b'{"data": []}', "in.json", "without `turns` or `messages`"),
+    "another object": (
+        b'{"items": []}',
+        "in.json",
+        "its rows have `items`: say which holds the turns with `--map turns=",
+    ),
+    "a list of no dialogues": (b'{"data": []}', "in.json", "is empty"),
     "deep": (b"[" * 100_000, "in.json", "too many brackets"),
     "long number": (b"[" + b"1" * 5000 + b"]", "in.json", "line 1, column 2"),
-    "JSON named as lines": (b'[\n["hi"]\n]', "in.jsonl", "name the file `.json`"),
     "latin-1": ('[["café"]]'.encode("latin-1"), "in.json", "not UTF-8: invalid continuation byte at byte 6"),
     "cut within a character": ("hi ☕".encode()[:-1], "in.txt", "not UTF-8: unexpected end of data at byte 3"),
     "utf-16": ('["hi"]'.encode("utf-16"), "in.json", "is UTF-16"),
     "utf-16 without mark": ('["hi"]'.encode("utf-16-be"), "in.json", "is UTF-16"),
-    "unknown extension": (b"hi", "in.csv", "`in.csv` has no known extension; name it `.json`"),
+    "unknown extension": (b"hi", "in.doc", "`in.doc` has no known extension; name it `.arrow`"),
 }
 
 
@@ -170,10 +178,10 @@ def test_a_byte_that_is_not_utf8_is_found_far_into_the_file(tmp_path: Path) -> N
 def test_a_path_that_is_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         list(read(tmp_path / "nowhere.json"))
-    with pytest.raises(InputError, match="is a directory"):
+    with pytest.raises(InputError, match="holds no file with dialogues"):
         list(read(tmp_path))
-    with pytest.raises(InputError, match="`yaml` is not a format"):
-        list(read(written(tmp_path, "x"), format="yaml"))
+    with pytest.raises(InputError, match="`yaml` is not a format; there are `auto`, `mmdialog`"):
+        list(read(written(tmp_path, '["hi"]'), ReaderSettings(format="yaml")))
 
 
 ROWS = {
@@ -187,7 +195,7 @@ ROWS = {
     "a turn without text": (["hi", {"speaker": "Bob"}], "turn 1 has no text"),
     "an empty turn": (["hi", " \n"], "turn 1 has no text"),
     "a turn of control characters": (["hi", "\x00\x07"], "turn 1 has no text"),
-    "a picture only": ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "turn 0 has no text"),
+    "a picture only": ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "has no turns"),
     "a number as text": ([{"text": 3}], "the text of turn 0 is a number"),
     "a list as speaker": ([{"speaker": [], "text": "hi"}], "the speaker of turn 0 is a list"),
     "a list as id": ({"id": [], "turns": ["hi"]}, "`id` is a list"),
@@ -229,7 +237,7 @@ def test_a_broken_line_stops_no_other(tmp_path: Path, line: bytes, why: str) -> 
 
 
 def test_a_line_too_long_for_memory_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_lines, "MAX_LINE_BYTES", 50)
+    monkeypatch.setattr(files, "MAX_LINE_BYTES", 50)
     bad, last = read(written(tmp_path, json.dumps(["x" * 500]) + '\n["bye"]', "in.jsonl"))
     assert "cause" in bad
     assert "longer than 50 bytes" in bad["message"]
@@ -279,10 +287,16 @@ def test_without_an_id_the_key_is_a_hash_of_the_content(tmp_path: Path) -> None:
     assert [record["key"] for record in read(moved)][1] == keys[0]
 
 
-def test_two_dialogues_with_one_id_are_both_named(tmp_path: Path) -> None:
-    path = written(tmp_path, '[{"id": 1, "turns": ["hi"]},\n["x"],\n{"id": "1", "turns": ["hello"]}]')
-    with pytest.raises(InputError, match=r"`1` to two dialogues: number 1 \(line 1\) and number 3 \(line 3\)"):
-        list(read(path))
+def test_the_second_dialogue_with_an_id_is_a_bad_row_that_names_the_first(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, '[{"id": 1, "turns": ["hi"]},\n["x"],\n{"id": "1", "turns": ["hello"]},\n{"id": 2, "turns": ["bye"]}]'
+    )
+    first, _, bad, last = read(path)
+    assert "cause" in bad
+    assert bad["message"].startswith("the id `1` was given before (`in.json`, line 1); make ids unique")
+    assert bad["message"].endswith("(`in.json`, line 3)")
+    assert (first["key"], last["key"]) == ("1", "2")
+    assert bad["key"] not in ("1", "2")
 
 
 def test_a_limit_reads_no_further(tmp_path: Path) -> None:

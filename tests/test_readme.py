@@ -14,7 +14,7 @@ import typer
 
 from magid_graph import config, graph
 from magid_graph.cli import app
-from magid_graph.exporters import EXPORTERS
+from magid_graph.exporters import VIEWS
 from tests.command_line import Terminal, written
 
 ROOT = Path(__file__).parent.parent
@@ -96,7 +96,7 @@ def test_every_output_is_in_the_table() -> None:
     for name in ("gallery.html", "magi_dataset.json", "metadata.jsonl", "prompts.jsonl", "run.json", "run.db"):
         assert name in table
     assert "all files above but `run.json` are views of it" in table
-    assert len(EXPORTERS) == 4
+    assert set(VIEWS) == {"prompts", "gallery"}
 
 
 def test_the_picture_of_the_graph_is_what_the_command_draws(

@@ -5,7 +5,8 @@ from pathlib import Path
 from magid_graph import config, run_dir
 from magid_graph.readers import open_input
 from magid_graph.session import make, take_up_again
-from magid_graph.summary import sum_up, write_views
+from magid_graph.summary import sum_up
+from magid_graph.views import write_views
 
 FAKES = [
     *(f"models.{kind}=fake:" for kind in ("llm", "text_to_image", "clip", "aesthetic", "safety")),

@@ -11,8 +11,9 @@ from magid_graph.journal import Journal
 from magid_graph.models.fake import FakeEmbedder
 from magid_graph.records import BadRow
 from magid_graph.run_dir import RunDir
+from magid_graph.spans import told_once
 from magid_graph.trace.reading import Reading, Trace
-from tests.graph_runs import Fakes, NotedChat, answer, dialogue, fake_settings
+from tests.graph_runs import Fakes, NotedChat, answer, dialogue, fake_settings, run_dialogue
 from tests.traced_runs import made_run
 
 TWO_MOMENTS = ["look, a red boat", "nice", "and here is a lighthouse"]
@@ -120,9 +121,11 @@ async def test_a_span_stays_under_two_kilobytes_and_says_nothing_that_an_attempt
 
 
 async def test_a_picture_that_was_never_judged_is_told_by_the_span_that_drew_it(tmp_path: Path) -> None:
-    replies = [answer("Utterance: 0: a red boat", "Utterance: 2: a lighthouse"), "no tags"]
-    fakes = Fakes(chat=NotedChat(replies), clip=FakeEmbedder(0.1))
-    settings = fake_settings(retry={"regenerate": 0, "feedback": 1})
-    trace = read(await made_run(tmp_path / "run", [dialogue("boat", TWO_MOMENTS)], fakes=fakes, settings=settings))
-    drawn = [step for step in trace.steps if step.node == "generator"]
-    assert all(step.wrote["drawing"]["image"] for step in drawn)
+    run = await run_dialogue(tmp_path)
+    scanner, drawn, judged = run.spans
+    assert told_once(run.spans, []) == run.spans
+    assert told_once(run.spans, run.attempts) == [
+        scanner | {"wrote": {"moments": [{"turn": 1, "reason": run.state["moments"][0]["reason"]}]}},
+        drawn | {"wrote": {}},
+        judged | {"wrote": {}},
+    ]

@@ -9,7 +9,7 @@ import sys
 import typer
 
 from magid_graph import __version__
-from magid_graph.cli import config, dialogue, doctor, graph, runs
+from magid_graph.cli import config, dialogue, doctor, export, graph, runs, trace, validate
 from magid_graph.errors import MagidError, RunStopped, StorageFailed, UsageError
 
 app = typer.Typer(
@@ -21,10 +21,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(dialogue.dialogue)
+app.command()(validate.validate)
 app.command()(runs.status)
 app.command()(runs.retry)
-app.command()(runs.export)
+app.command()(export.export)
 app.command()(graph.graph)
+app.add_typer(trace.trace)
 app.command(name="config")(config.show_config)
 app.command()(doctor.doctor)
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def dialogue(
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="Dialogues: a .json, .jsonl or .txt file, or - for standard input.")
-    ],
+    source: options.Dialogues,
+    format_: options.InputFormat = None,
+    map_: options.Mapping = None,
     preset: options.Preset = DEFAULT_PRESET,
     config: options.ConfigFile = None,
     set_: options.Assignments = None,
@@ -42,19 +42,19 @@ def dialogue(
     from magid_graph.plan import plan_of
     from magid_graph.readers import open_input
 
-    loaded = load(preset, config_path=config, assignments=set_ or ())
+    assignments = options.with_reader(set_, format_, map_)
+    loaded = load(preset, config_path=config, assignments=assignments)
     check_names(loaded.settings)
-    stem = "stdin" if source == "-" else Path(source).stem
-    with open_input(source) as dialogues:
+    with open_input(source, loaded.settings.reader) as dialogues:
         if dry_run:
             plan = plan_of(dialogues, loaded, limit=limit)
             console.show_json(plan) if as_json else console.show_plan(plan)
             return
         from magid_graph.session import make
 
-        wanted = run_dir.manifest(loaded, source, run_dir.sha256_of(dialogues.path))
-        run = run_dir.locate(stem, wanted, out=out, is_fresh=new)
-        greeting = _which(run, None if out else run_dir.latest_relative(stem, run))
+        wanted = run_dir.manifest(loaded, source, dialogues.sha256())
+        run = run_dir.locate(dialogues.stem, wanted, out=out, is_fresh=new)
+        greeting = _which(run, None if out else run_dir.latest_relative(dialogues.stem, run))
         ended = make(run, dialogues, limit=limit, is_quiet=quiet, greeting=greeting)
     finish(ended, is_quiet=quiet, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""`magid-graph status`, `retry` and `export`: what can be done with a run that exists."""
+"""`magid-graph status` and `retry`: how a run stands, and going on with it."""
 
 from __future__ import annotations
 
@@ -45,29 +45,3 @@ def retry(
 
     ended = session.take_up_again(run_dir.open_run(run), reason=reason, is_quiet=quiet)
     finish(ended, is_quiet=quiet, as_json=as_json)
-
-
-def export(
-    run: options.Run,
-    format_: Annotated[
-        list[str] | None, typer.Option("--format", help="magi, imagefolder, prompts, gallery; default: all.")
-    ] = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Write a run's data set again from its journal."""
-    from magid_graph import console, run_dir
-    from magid_graph.errors import UsageError
-    from magid_graph.exporters import EXPORTERS
-    from magid_graph.summary import write_views
-
-    for name in format_ or ():
-        if name not in EXPORTERS:
-            raise UsageError(f"there is no format `{name}`; formats: {', '.join(EXPORTERS)}")
-    opened = run_dir.open_run(run)
-    with opened.lock(), contextlib.closing(opened.journal_there()) as journal:
-        files = write_views(opened, journal, tuple(format_ or EXPORTERS))
-    if as_json:
-        console.show_json(files)
-    else:
-        for name, path in files.items():
-            console.show(f"{name}: {path}")

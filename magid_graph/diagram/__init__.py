@@ -9,7 +9,7 @@ from __future__ import annotations
 from magid_graph.diagram.layout import lay_out
 from magid_graph.diagram.mermaid import as_mermaid
 from magid_graph.diagram.structure import Diagram, Edge, diagram_of
-from magid_graph.diagram.svg import as_svg
+from magid_graph.diagram.svg import as_svg, style
 from magid_graph.diagram.text import as_text
 
-__all__ = ["Diagram", "Edge", "as_mermaid", "as_svg", "as_text", "diagram_of", "lay_out"]
+__all__ = ["Diagram", "Edge", "as_mermaid", "as_svg", "as_text", "diagram_of", "lay_out", "style"]

@@ -70,8 +70,6 @@ class Layout:
     boxes: tuple[Box, ...]
     straights: tuple[Straight, ...]
     lanes: tuple[Lane, ...]
-    groups: dict[str, tuple[Box, Box]]
-    """The first and the last node of each subgraph."""
     height: int
 
 
@@ -96,7 +94,6 @@ def lay_out(diagram: Diagram) -> Layout:
         boxes=tuple(boxes.values()),
         straights=tuple(straights),
         lanes=tuple(lanes),
-        groups={name: (boxes[nodes[0]], boxes[nodes[-1]]) for name, nodes in diagram.groups.items()},
         height=boxes[diagram.nodes[-1]].bottom + 1,
     )
 
@@ -115,7 +112,7 @@ def _ways(diagram: Diagram) -> tuple[list[Edge], list[Edge], list[Edge]]:
 def _box(name: str, top: int, left: Sequence[Edge], right: Sequence[Edge]) -> tuple[Box, list[Port]]:
     """A node with a line for what arrives, where something does, and one for each edge that leaves on a side."""
     if name in ("START", "END"):
-        return Box(name, top, 1, top), [Port(edge, top) for edge in right if edge.source == name]
+        return Box(name, top, 1, top), []
     ports, lines = [], 1
     for way in (left, right):
         arriving = any(edge.target == name for edge in way)

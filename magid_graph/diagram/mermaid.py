@@ -8,20 +8,13 @@ from magid_graph.diagram.structure import Diagram
 
 
 def as_mermaid(diagram: Diagram) -> str:
-    """The source of a flow chart; a subgraph is a frame in it."""
+    """The source of a flow chart."""
     return "\n".join(_lines(diagram))
 
 
 def _lines(diagram: Diagram) -> Iterator[str]:
     yield "flowchart TD"
-    grouped = {name for nodes in diagram.groups.values() for name in nodes}
-    for name in diagram.nodes:
-        if name not in grouped:
-            yield f"    {_node(name)}"
-    for group, nodes in diagram.groups.items():
-        yield f"    subgraph {group}"
-        yield from (f"        {_node(name)}" for name in nodes)
-        yield "    end"
+    yield from (f"    {_node(name)}" for name in diagram.nodes)
     for edge in diagram.edges:
         arrow = f'-. "{edge.text}" .->' if edge.text else "-->"
         yield f"    {_id(edge.source)} {arrow} {_id(edge.target)}"

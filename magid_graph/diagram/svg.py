@@ -42,7 +42,7 @@ class _Drawing:
         self._layout = lay_out(diagram)
         self._edges = diagram.edges
         self._width = max(len(name) for name in diagram.nodes) * 9 + 40
-        self._left = _MARGIN + (8 if self._layout.groups else 0) + _reach(self._layout, "left")
+        self._left = _MARGIN + _reach(self._layout, "left")
         self._middle = self._left + self._width // 2
         right = self._left + self._width + _reach(self._layout, "right")
         self._size = (right + _MARGIN, self._layout.height * _LINE + 2)
@@ -55,21 +55,11 @@ class _Drawing:
         )
         if is_alone:
             yield f"<style>{style()}</style>"
-        for name, (first, last) in self._layout.groups.items():
-            yield self._group(name, first, last)
         for edge in self._edges:
             yield self._edge(edge)
         for box in self._layout.boxes:
             yield self._box(box)
         yield "</svg>"
-
-    def _group(self, name: str, first: Box, last: Box) -> str:
-        top, bottom = first.top * _LINE - 9, (last.bottom + 1) * _LINE + 9
-        width = self._size[0] - _MARGIN
-        return (
-            f'<g class="group"><rect x="4" y="{top}" width="{width}" height="{bottom - top}" rx="12"/>'
-            f'<text x="16" y="{top + 17}">{escape(name)}</text></g>'
-        )
 
     def _box(self, box: Box) -> str:
         top, height = box.top * _LINE + 1, box.height * _LINE - 2
@@ -113,7 +103,7 @@ class _Drawing:
             f"M{side} {start}H{place - away * _ROUND}q{away * _ROUND} 0 {away * _ROUND} {bend}"
             f"V{end - bend}q0 {bend} {-away * _ROUND} {bend}H{arrives + away * 4}"
         )
-        label = (side + away * 16, start, "start" if away > 0 else "stop")
+        label = (side + away * 12, start - 9, "start" if away > 0 else "stop")
         return path, _tip(arrives, end, "right" if away < 0 else "left"), label
 
 

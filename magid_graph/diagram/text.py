@@ -55,15 +55,12 @@ def as_text(diagram: Diagram) -> str:
         _draw_straight(canvas, straight, column + width // 2)
     for lane in layout.lanes:
         _draw_lane(canvas, lane, layout, column, width)
-    for name, (first, last) in layout.groups.items():
-        _draw_group(canvas, name, first, last)
     return str(canvas)
 
 
 def _column(layout: Layout) -> int:
-    """Where the boxes begin: right of the group's rail, the lanes that go back, and their labels."""
-    rail = 2 if layout.groups else 0
-    return rail + _reach(layout, "left") + 1
+    """Where the boxes begin: right of the lanes that go back, and of their labels."""
+    return _reach(layout, "left") + 1
 
 
 def _reach(layout: Layout, side: str) -> int:
@@ -110,10 +107,3 @@ def _draw_lane(canvas: _Canvas, lane: Lane, layout: Layout, column: int, width: 
     tip = edge + away if lane.target.height > 1 else column + (width + away * len(lane.target.name)) // 2 + away
     canvas.across(lane.target.entry, tip, place)
     canvas.write(lane.target.entry, tip, "►" if lane.side == "left" else "◄")
-
-
-def _draw_group(canvas: _Canvas, name: str, first: Box, last: Box) -> None:
-    canvas.write(first.top - 1, 0, f"╭╴{name}")
-    for line in range(first.top, last.bottom):
-        canvas.write(line, 0, "┊")
-    canvas.write(last.bottom, 0, "╰")

@@ -1,33 +1,63 @@
-"""Writing data sets: one output format per file, each a view of finished items that can be written again at any time.
+"""Writing data sets: one format per file, each a view of a run that can be written again at any time.
 
-Exporters stream: memory does not grow with the run. Each writes a neighbour of the file, reads it back by the rules of
-those who will read it, and only then puts it in place. A picture is shipped only if its
-bytes are those that were judged.
+A format is a function of one signature: it takes a stream of samples, writes into a `Folder`, and reads what it wrote
+by the rules of those who will load it. Memory does not grow with the run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TypeAlias
 
+from magid_graph.exporters.csv import write_csv
+from magid_graph.exporters.folder import Folder
 from magid_graph.exporters.gallery import write_gallery
 from magid_graph.exporters.imagefolder import write_imagefolder
 from magid_graph.exporters.items import FinishedItem
-from magid_graph.exporters.magi import write_magi
+from magid_graph.exporters.jsonl import write_jsonl
+from magid_graph.exporters.layout import Layout
+from magid_graph.exporters.llava import write_llava
+from magid_graph.exporters.magid import write_magid
+from magid_graph.exporters.openai import write_openai
+from magid_graph.exporters.parquet import write_parquet
 from magid_graph.exporters.prompts import write_prompts
+from magid_graph.exporters.samples import Sample
+from magid_graph.exporters.sharegpt import write_sharegpt
+from magid_graph.exporters.webdataset import write_webdataset
+from magid_graph.records import Kind
 
-EXPORTERS: dict[str, Callable[[Iterable[FinishedItem], Path], Path]] = {
-    "magi": write_magi,
-    "imagefolder": write_imagefolder,
-    "prompts": write_prompts,
-    "gallery": write_gallery,
+Write: TypeAlias = Callable[[Iterable[Sample], Folder, Layout], None]
+"""Raises `DamagedPicture`, which names the picture, or `StorageFailed`; what was there before then stays as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way to write a data set."""
+
+    write: Write
+    data_files: str | None
+    """Where `datasets` finds the rows of a split, with `{split}`; `None`: it has no loader for this format."""
+    kinds: tuple[Kind, ...] = ("dialogue", "pairs")
+    """The runs that it can show."""
+
+
+FORMATS: dict[str, Format] = {
+    "magid": Format(write_magid, None, ("dialogue",)),
+    "imagefolder": Format(write_imagefolder, "{split}/**"),
+    "parquet": Format(write_parquet, "data/{split}-*.parquet"),
+    "webdataset": Format(write_webdataset, "{split}/*.tar"),
+    "llava": Format(write_llava, "{split}.json"),
+    "sharegpt": Format(write_sharegpt, "{split}.json"),
+    "openai": Format(write_openai, "{split}.jsonl"),
+    "csv": Format(write_csv, "{split}.csv"),
+    "jsonl": Format(write_jsonl, "{split}.jsonl"),
 }
-"""Each takes the finished items and the run directory, and returns the file that it wrote.
 
-Raises `DamagedPicture`, which names the picture, or `StorageFailed`; what was there before then stays as it was.
-"""
+VIEWS = {"prompts": write_prompts, "gallery": write_gallery}
+"""What a run shows of itself to people, in its own directory. Each takes the finished items and the run directory."""
 
 READS_EXCHANGES = ("prompts",)
-"""The formats that show the exchanges of an item; to the others they may be left out."""
+"""The views that show the exchanges of an item; to the others they may be left out."""
 
-__all__ = ["EXPORTERS", "READS_EXCHANGES", "FinishedItem"]
+__all__ = ["FORMATS", "READS_EXCHANGES", "VIEWS", "FinishedItem", "Folder", "Format", "Layout", "Sample"]

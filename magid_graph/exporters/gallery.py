@@ -54,7 +54,7 @@ def write_gallery(items: Iterable[FinishedItem], run_dir: Path) -> Path:
     left_out = sum(1 for _ in known)
     pictures = sum(len(turn["pictures"]) for chat in chats for turn in chat["turns"])
     path = run_dir / "gallery.html"
-    with replacing(path, lambda part: None) as file:
+    with replacing(path) as file:
         file.write(
             page.render(
                 title=normalise(run_dir.name), count=len(chats), pictures=pictures, left_out=left_out, dialogues=chats

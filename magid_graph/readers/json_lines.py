@@ -1,48 +1,54 @@
-"""`.jsonl`: one dialogue per line. A line that cannot be read is a bad row; the others are read."""
+"""JSON Lines: one dialogue per line. A line that cannot be read is a bad row; the others are read."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedReader
 
-from magid_graph.errors import InputError
-from magid_graph.readers.rows import Row
+import orjson
 
-MAX_LINE_BYTES = 1 << 26
-"""64 MiB: a longer line is skipped without being held in memory."""
+from magid_graph.readers import files
+from magid_graph.readers.draft import Row
 
 
-def rows(file: BinaryIO, name: str) -> Iterator[Row]:
-    """The lines that are not blank. Raises `InputError` where the file is one JSON document over many lines."""
-    number, is_first = 0, True
-    while line := file.readline(MAX_LINE_BYTES):
+def rows(file: BufferedReader) -> Iterator[Row]:
+    """The lines that are not blank."""
+    number = 0
+    while line := file.readline(files.MAX_LINE_BYTES):
         number += 1
-        if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
-            _skip_line(file)
-            yield Row(number, line[:64].decode("utf-8", "replace"), f"the line is longer than {MAX_LINE_BYTES:,} bytes")
-        elif text := line.strip():
-            if is_first and text in (b"[", b"{"):
-                raise InputError(f"`{name}` is one JSON document, not one per line; name the file `.json`")
-            yield _row(text, number, len(line) - len(line.lstrip()))
-        is_first = is_first and not line.strip()
+        if len(line) == files.MAX_LINE_BYTES and not line.endswith(b"\n"):
+            files.skip_line(file)
+            yield Row(
+                number, line[:64].decode("utf-8", "replace"), f"the line is longer than {files.MAX_LINE_BYTES:,} bytes"
+            )
+            continue
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            if line.strip():
+                yield _row(line, number)
+        else:
+            yield Row(number, value)
 
 
-def _row(line: bytes, number: int, indent: int) -> Row:
+def _row(line: bytes, number: int) -> Row:
+    """What the fast parser refused: lone surrogates and NaN are common and harmless, other faults get their place."""
+    text = line.strip()
+    indent = len(line) - len(line.lstrip())
     try:
-        text = line.decode("utf-8")
+        decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
-        return Row(number, line.decode("latin-1"), f"the line is not UTF-8 (byte {indent + error.start} of the line)")
+        return Row(number, text.decode("latin-1"), f"the line is not UTF-8 (byte {indent + error.start} of the line)")
     try:
-        return Row(number, json.loads(text))
+        return Row(number, json.loads(decoded, parse_constant=as_null))
     except json.JSONDecodeError as error:
-        return Row(number, text, f"the line is not valid JSON: {error.msg} (column {indent + error.pos + 1})")
+        return Row(number, decoded, f"the line is not valid JSON: {error.msg} (column {indent + error.pos + 1})")
     except RecursionError:
-        return Row(number, text, "the line is not valid JSON: too many brackets inside one another")
+        return Row(number, decoded, "the line is not valid JSON: too many brackets inside one another")
     except ValueError as error:
-        return Row(number, text, f"the line is not valid JSON: {error}")
+        return Row(number, decoded, f"the line is not valid JSON: {error}")
 
 
-def _skip_line(file: BinaryIO) -> None:
-    while (piece := file.readline(1 << 20)) and not piece.endswith(b"\n"):
-        pass
+def as_null(_: str) -> None:
+    """`NaN` and `Infinity` are not JSON, but Python writes them; read as `null`, they go no further."""

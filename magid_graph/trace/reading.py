@@ -5,12 +5,10 @@ Nothing is written: the journal is opened for reading, also while a run is worki
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from magid_graph.config import Retry
-from magid_graph.errors import UsageError
 from magid_graph.records import Attempt, Chain, Dialogue, ItemState, Kind, Pair, is_chain
 from magid_graph.run_dir import RunDir
 from magid_graph.trace.rows import Row, Rows
@@ -80,6 +78,7 @@ class Reading:
         self.run = run
         self.kind: Kind = run.kind()
         self.retry = Retry.model_validate(run.manifest["settings"].get("retry", {}))
+        self.limits = run.settings().qa.limits()
         self._rows = Rows(run)
 
     def traces(self, states: Sequence[ItemState] | None = None, *, with_exchanges: bool = True) -> Iterator[Trace]:
@@ -87,16 +86,24 @@ class Reading:
         for row in self._rows.stream(states, with_exchanges=with_exchanges):
             yield self._trace(row)
 
-    def trace(self, key: str) -> Trace:
-        """One item. Raises `UsageError` where there is none, naming the nearest."""
+    def trace(self, name: str) -> Trace:
+        """One item by its key, the beginning of its key, or the file name (or hash) of a picture that was drawn for it.
+
+        Raises:
+            UsageError: there is no such item, or several keys begin so.
+        """
+        key = self._rows.key_of(name)
         row = self._rows.one(key)
-        if row is None:
-            near = difflib.get_close_matches(key, self._rows.keys(), 3)
-            hint = f"did you mean {', '.join(f'`{name}`' for name in near)}?" if near else "it lists the items"
-            raise UsageError(
-                f"there is no item `{key}` in `{self.run.path}`; `magid-graph trace {self.run.path}` {hint}"
-            )
+        assert row is not None
         return self._trace(row)
+
+    def counts(self) -> dict[ItemState, int]:
+        """How many items are in each state."""
+        return self._rows.counts()
+
+    def pictures(self) -> int:
+        """How many attempts and pairs there are, each with a picture or, where none was drawn, without."""
+        return self._rows.pictures()
 
     def _trace(self, row: Row) -> Trace:
         return Trace(

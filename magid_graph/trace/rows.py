@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from magid_graph.errors import StorageFailed, UsageError
+from magid_graph.journal import STATES
 from magid_graph.records import Attempt, Chain, Dialogue, Exchange, ItemState, Pair, Span, is_bad
 from magid_graph.run_dir import RunDir
 
 _COLUMNS = "i.position, i.key, i.state, i.reason, i.message, i.duration_s, i.retries, i.input"
+_BY_PICTURE = (
+    "SELECT DISTINCT key FROM items JOIN attempts USING (position) WHERE instr(record, ?) ORDER BY position LIMIT 4"
+)
 _EXCHANGES = "SELECT e.position, e.node, e.turn, e.cached, c.value FROM exchanges e JOIN calls c ON c.hash = e.call"
 
 
@@ -90,9 +96,31 @@ class Rows:
         row.exchanges = [_exchange(*one) for _, *one in asked]
         return row
 
-    def keys(self) -> list[str]:
-        """The keys of the first items, for a hint."""
-        return [key for (key,) in self._db.execute("SELECT key FROM items ORDER BY position LIMIT 10000")]
+    def key_of(self, name: str) -> str:
+        """The key of the item that a person means. Raises `UsageError` where it is none, or not one."""
+        ways = (
+            ("SELECT key FROM items WHERE key = ?", name),
+            ("SELECT key FROM items WHERE substr(key, 1, length(?1)) = ?1 ORDER BY position LIMIT 4", name),
+            (_BY_PICTURE, f'"sha256": "{Path(name).stem}"'),
+        )
+        for query, words in ways:
+            found = [key for (key,) in self._db.execute(query, (words,))]
+            if len(found) == 1:
+                return str(found[0])
+            if found:
+                raise UsageError(f"several items begin with `{name}`: {', '.join(f'`{key}`' for key in found)}, …")
+        keys = [key for (key,) in self._db.execute("SELECT key FROM items ORDER BY position LIMIT 10000")]
+        near = difflib.get_close_matches(name, keys, 3)
+        hint = f"; did you mean {', '.join(f'`{key}`' for key in near)}?" if near else ""
+        raise UsageError(f"there is no item `{name}` in `{self._path.parent}`{hint}")
+
+    def counts(self) -> dict[ItemState, int]:
+        found = dict(self._db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in STATES}
+
+    def pictures(self) -> int:
+        rows = self._db.execute("SELECT (SELECT count(*) FROM attempts) + (SELECT count(*) FROM pairs)")
+        return int(rows.fetchone()[0])
 
     def close(self) -> None:
         self._db.close()

@@ -1,0 +1,105 @@
+"""What the page is told about an item: a small row for lists and filters, and everything for whoever looks closer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from magid_graph.diagram import Diagram
+from magid_graph.records import Attempt, ImageFile
+from magid_graph.trace.reading import Trace
+from magid_graph.trace.steps import Step
+
+
+class IndexRow(TypedDict):
+    """What the page filters by, for all items at once."""
+
+    key: str
+    state: str
+    reasons: list[str]
+    attempts: int
+    """Most attempts of any one moment."""
+    edges: dict[str, int]
+    """How often each edge of the graph was taken, by the edge's id."""
+
+
+def index_row(trace: Trace, edges: Mapping[str, int]) -> IndexRow:
+    return IndexRow(
+        key=trace.key, state=trace.state, reasons=trace.reasons(), attempts=trace.most_attempts(), edges=dict(edges)
+    )
+
+
+def detail(trace: Trace, edges: Edges) -> dict[str, Any]:
+    """The item with its attempts and node runs, as the journal has them."""
+    started = min((step.started_at for step in trace.steps), default=0.0)
+    return {
+        "key": trace.key,
+        "state": trace.state,
+        "reason": trace.reason,
+        "message": trace.message,
+        "duration_s": trace.duration_s,
+        "retries": trace.retries,
+        "turns": trace.dialogue["turns"] if trace.dialogue else None,
+        "chain": trace.chain,
+        "pairs": list(trace.pairs),
+        "attempts": list(trace.attempts),
+        "steps": [_step(step, started, edges) for step in trace.steps],
+    }
+
+
+def images(trace: Trace) -> list[ImageFile]:
+    """Every picture of the item, kept or not, once."""
+    drawn = [attempt["image"] for attempt in trace.attempts] + [pair["image"] for pair in trace.pairs]
+    return list({image["path"]: image for image in drawn if image is not None}.values())
+
+
+class Edges:
+    """The edges of a graph, found again in what its nodes left."""
+
+    def __init__(self, diagram: Diagram) -> None:
+        self._only = {edge.source: edge.id for edge in diagram.edges if edge.label is None}
+
+    def of(self, step: Step) -> str | None:
+        """The id of the edge that followed the node run; `None` after an error."""
+        if step.error is not None:
+            return None
+        return f"{step.node}/{step.edge}" if step.edge else self._only.get(step.node)
+
+    def taken(self, steps: Sequence[Step]) -> dict[str, int]:
+        """How often each edge was taken, by its id."""
+        counts = Counter({self._only["START"]: 1}) if steps and "START" in self._only else Counter()
+        for step in steps:
+            if (edge := self.of(step)) is not None:
+                counts[edge] += times(step)
+        return dict(counts)
+
+
+def times(step: Step) -> int:
+    """How many branches begin after a node run: the scanner's edge is taken once for each moment."""
+    moments = step.wrote.get("moments")
+    return max(1, len(moments)) if isinstance(moments, list) else 1
+
+
+def accepted(attempts: Iterable[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in attempts if attempt["verdict"] == "accept"]
+
+
+def _step(step: Step, started: float, edges: Edges) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "node": step.node,
+        "turn": step.turn,
+        "number": step.number,
+        "after_s": round(step.started_at - started, 3),
+        "duration_s": step.duration_s,
+        "edge": step.edge,
+        "path": [edges.of(step), times(step)],
+        "why": step.why,
+        "error": step.error,
+        # Pictures and scores are in the attempts.
+        "wrote": {key: value for key, value in step.wrote.items() if key in ("moments", "description", "caption")},
+        "exchanges": list(step.exchanges),
+    }

@@ -1,0 +1,63 @@
+"""MMDialog: `{conversation_id, conversation: [{turn: [{__TEXT__}, {__MEDIA__}, …]}]}`, two people in turns.
+
+The texts of a turn are joined by a space. Negative candidates (validation and test) are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from magid_graph.config import ReaderSettings
+from magid_graph.errors import BadItem
+from magid_graph.readers.draft import Draft, alternate, drafts
+from magid_graph.readers.fields import entry_of, listed, text_of
+from magid_graph.readers.files import Part
+from magid_graph.readers.format import Format
+from magid_graph.readers.values import values
+
+
+def read(part: Part, settings: ReaderSettings) -> Iterator[Draft]:
+    return drafts(values(part), _dialogue)
+
+
+def _dialogue(value: Any) -> Draft:
+    if not isinstance(value, dict):
+        raise BadItem("the row is no object with `conversation`")
+    draft = Draft(id=value.get("conversation_id"))
+    entries = listed(value, "conversation")
+    for at in range(len(entries)):
+        _add(draft, listed(entry_of(entries, at), "turn"), at)
+    return draft
+
+
+def _add(draft: Draft, elements: list[Any], at: int) -> None:
+    texts, media = [], []
+    for number in range(len(elements)):
+        element = entry_of(elements, number, noun=f"element of turn {at}, number")
+        if "__TEXT__" in element:
+            texts.append(text_of(element["__TEXT__"], at))
+        elif "__MEDIA__" in element:
+            media.append(element["__MEDIA__"])
+        else:
+            raise BadItem(f"an element of turn {at} is neither `__TEXT__` nor `__MEDIA__`")
+    if texts or not media:
+        draft.say(alternate(at), " ".join(texts))
+    for key in media:
+        draft.show("after" if texts else "own_turn", speaker=None if texts else alternate(at), id=key)
+
+
+def _fits(value: Any) -> bool:
+    entries = value.get("conversation") if isinstance(value, dict) else None
+    return isinstance(entries, list) and any(isinstance(one, dict) and "turn" in one for one in entries)
+
+
+FORMAT = Format(
+    name="mmdialog",
+    looks_like="its rows have `conversation` with `turn`",
+    read=read,
+    fits=_fits,
+    dataset="MMDialog",
+    has_named_emoji=True,
+    has_ids_per_split=True,
+)

@@ -1,0 +1,137 @@
+"""What a run is shown as: the data set and the pages that every run ends with, and data sets in any format."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from magid_graph import __version__
+from magid_graph.artifacts import Artifacts, write_atomically
+from magid_graph.errors import DamagedPicture, UsageError
+from magid_graph.exporters import FORMATS, READS_EXCHANGES, VIEWS, Folder, Layout
+from magid_graph.exporters.folder import renewed
+from magid_graph.exporters.items import finished_items
+from magid_graph.exporters.samples import samples
+from magid_graph.journal import Journal
+from magid_graph.records import Kind
+from magid_graph.run_dir import RunDir
+
+_DATASET: dict[Kind, tuple[str, ...]] = {"dialogue": ("magid", "imagefolder"), "pairs": ("imagefolder",)}
+"""The formats of the data set that a run ends with: quick to write, and loaded without a word of code."""
+_INDEX = {"magid": "magi_dataset.json", "imagefolder": "train/metadata.jsonl"}
+_PAGES: dict[Kind, tuple[str, ...]] = {"dialogue": ("prompts", "gallery"), "pairs": ("prompts",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A data set that was written."""
+
+    format: str
+    path: str
+    samples: int
+    pictures: int
+    kept: int
+    """Files that had not changed, and were not written again."""
+    written: int
+    notes: dict[str, int]
+    """What was flipped, split or left out, and how often."""
+
+    def asdict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def renew_views(run: RunDir, journal: Journal) -> dict[str, str]:
+    """Write the run's data set and pages, unless this version did and `expire_views` was not called since."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        note = json.loads(_note(run).read_text("utf-8"))
+        files = {name: run.path / file for name, file in note["files"].items()}
+        if note["magid_graph"] == __version__ and all(file.is_file() for file in files.values()):
+            return {name: str(file) for name, file in files.items()}
+    return write_views(run, journal)
+
+
+def expire_views(run: RunDir) -> None:
+    """Say, before the journal changes, that the data set has to be written again."""
+    _note(run).unlink(missing_ok=True)
+
+
+def write_views(run: RunDir, journal: Journal) -> dict[str, str]:
+    """Write what a run ends with from `run.db`. Returns where each is."""
+    expire_views(run)
+    dataset = run.path / "dataset"
+    _export(run, journal, _DATASET[run.kind()], dataset, Layout())
+    files = {name: dataset / _INDEX[name] for name in _DATASET[run.kind()]}
+    files |= {name: write_page(run, journal, name) for name in _PAGES[run.kind()]}
+    places = {name: file.relative_to(run.path).as_posix() for name, file in files.items()}
+    write_atomically(_note(run), json.dumps({"magid_graph": __version__, "files": places}).encode())
+    return {name: str(file) for name, file in files.items()}
+
+
+def write_page(run: RunDir, journal: Journal, name: str) -> Path:
+    """Write one of the pages in the run's own directory."""
+    # Exchanges are most of a journal: only the page that shows them reads them.
+    return VIEWS[name](finished_items(journal, with_exchanges=name in READS_EXCHANGES), run.path)
+
+
+def export_as(run: RunDir, journal: Journal, name: str, layout: Layout, *, out: Path | None = None) -> Exported:
+    """Write the data set in this format, into a folder of its name under `out`, else under the run's `exports`.
+
+    A picture that is no longer what was judged is not shipped: its item becomes `failed`, and `retry` draws anew.
+
+    Raises:
+        UsageError: the format cannot show this run, or the folder holds something else.
+        StorageFailed: it cannot be written, or does not read back by the rules of those who load it.
+    """
+    if run.kind() not in FORMATS[name].kinds:
+        fitting = ", ".join(known for known, format_ in FORMATS.items() if run.kind() in format_.kinds)
+        raise UsageError(f"`{name}` cannot show a run of {run.kind()}; formats that can: {fitting}")
+    path = (out or run.path / "exports") / name
+    made = _export(run, journal, (name,), path, layout, is_ours=out is None)
+    return Exported(
+        format=name,
+        path=str(path),
+        samples=made.tally["samples"],
+        pictures=made.tally["pictures"],
+        kept=made.tally["kept"],
+        written=made.tally["written"],
+        notes={note: count for note, count in made.notes.items() if count},
+    )
+
+
+def _export(
+    run: RunDir, journal: Journal, names: Sequence[str], path: Path, layout: Layout, *, is_ours: bool = True
+) -> Folder:
+    """Write these formats into one folder, once more without the items whose pictures are found to be damaged."""
+    try:
+        return _written(run, journal, names, path, layout, is_ours=is_ours)
+    except DamagedPicture:
+        _fail_damaged(run, journal)
+        expire_views(run)
+        return _written(run, journal, names, path, layout, is_ours=is_ours)
+
+
+def _written(
+    run: RunDir, journal: Journal, names: Sequence[str], path: Path, layout: Layout, *, is_ours: bool
+) -> Folder:
+    with renewed(path, root=run.path, owner=run.manifest["identity"], is_ours=is_ours) as folder:
+        for name in names:
+            FORMATS[name].write(samples(run, journal, layout), folder, layout)
+    return folder
+
+
+def _fail_damaged(run: RunDir, journal: Journal) -> None:
+    artifacts = Artifacts(run.path)
+    for item in journal.items(("accepted",)):
+        images = [attempt["image"] for attempt in journal.attempts(item.position) if attempt["verdict"] == "accept"]
+        damaged = [image["path"] for image in images if image is not None and not artifacts.is_intact(image)]
+        if damaged:
+            journal.fail(item.position, DamagedPicture.cause, f"`{damaged[0]}` is missing or is not what was judged")
+
+
+def _note(run: RunDir) -> Path:
+    """Where it is kept that the data set is the journal's."""
+    return run.path / "dataset" / ".written"
