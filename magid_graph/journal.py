@@ -199,6 +199,14 @@ class Journal:
         )
         return dict(rows.fetchall())
 
+    def given_up(self) -> dict[str, int]:
+        """How many moments ended without a picture, by the reason of the last attempt, most frequent first."""
+        rows = self._db.execute(
+            "SELECT coalesce(reason, '?'), count(*) AS n FROM attempts WHERE verdict = 'discard'"
+            " GROUP BY reason ORDER BY n DESC"
+        )
+        return dict(rows.fetchall())
+
     def verdicts(self) -> dict[str, int]:
         """How many attempts ended in each verdict."""
         return dict(self._db.execute("SELECT verdict, count(*) FROM attempts GROUP BY verdict").fetchall())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ def sum_up(run: RunDir, journal: Journal, files: dict[str, str]) -> dict[str, An
         "rejected": journal.reasons("rejected"),
         "failed": failed,
         "files": files,
-        "next": _next_steps(run, counts["pending"], failed),
+        "next": _next_steps(run, counts["pending"], failed, journal),
     }
 
 
@@ -41,11 +42,12 @@ def _rows_of_input(run: RunDir, journal: Journal, items: int) -> int:
     return rows
 
 
-def _next_steps(run: RunDir, pending: int, failed: Mapping[str, int]) -> list[str]:
+def _next_steps(run: RunDir, pending: int, failed: Mapping[str, int], journal: Journal) -> list[str]:
     steps = []
     unusable = failed.get(BadItem.cause, 0)
     retryable = sum(failed.values()) - unusable
-    why = f"`magid-graph status {run.path}` says why"
+    trace = f"magid-graph trace {shlex.quote(str(run.path))}"
+    why = f"`{trace} --state failed` says why"
     if pending:
         steps.append(f"{pending} pending: `{run.command()}` goes on")
     if retryable:
@@ -54,6 +56,14 @@ def _next_steps(run: RunDir, pending: int, failed: Mapping[str, int]) -> list[st
     if unusable:  # retry is of no use: the same words would be refused again
         source = run.manifest["input"]["path"]
         steps.append(f"{unusable} bad_input: mend them in `{source}` (a changed input is a new run), {why}")
+    if reasons := {**journal.given_up(), **_without_moment(journal)}:
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        chosen = " ".join(f"--reason {shlex.quote(reason)}" for reason in reasons)
+        steps.append(f"without a picture: {told}: `{trace} {chosen}` says why")
     if (gallery := run.path / "gallery.html").exists():
         steps.append(f"open `{gallery}` in a browser to see the dialogues with their pictures")
     return steps
+
+
+def _without_moment(journal: Journal) -> dict[str, int]:
+    return {reason: count for reason, count in journal.reasons("rejected").items() if reason == "no_moment"}

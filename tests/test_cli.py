@@ -40,7 +40,9 @@ def test_a_dialogue_gets_its_pictures_and_a_person_is_told_where(terminal: Termi
     assert said.code == 0
     assert "input 3 = accepted 2 + rejected 1 + failed 0 + pending 0" in said.out
     assert f"next: open `{only_run()}/gallery.html` in a browser" in said.out
-    assert said.out.count("next:") == 1
+    told_why = f"next: without a picture: 1 no_moment: `magid-graph trace {only_run()} --reason no_moment` says why"
+    assert told_why in said.out
+    assert said.out.count("next:") == 2
     assert f"new run `{only_run()}`" in said.err
     for view in ("gallery.html", "prompts.jsonl", "dataset/magi_dataset.json", "dataset/train/metadata.jsonl"):
         assert (only_run() / view).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from magid_graph.models.fake import FakeEmbedder
+from magid_graph.run_dir import open_run
+from magid_graph.trace.reading import Reading, Trace
 from tests.command_line import Terminal, written
 from tests.graph_runs import Fakes, dialogue, fake_settings
 from tests.traced_runs import made_run
@@ -22,6 +25,11 @@ LIMITS = ("--set", "qa.min_clip_similarity=0.3", "--set", "retry.regenerate=1", 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
     return Terminal(monkeypatch, capsys)
+
+
+def read_run(place: Path) -> list[Trace]:
+    with contextlib.closing(Reading(open_run(place))) as reading:
+        return list(reading.traces())
 
 
 @pytest.fixture
@@ -123,3 +131,23 @@ def test_nothing_that_was_recorded_is_changed_by_looking(terminal: Terminal, run
     terminal.type("trace", run)
     terminal.type("trace", run, "d3", "--full")
     assert (run / "run.db").read_bytes() == before
+
+
+def test_whoever_has_a_rejected_picture_finds_the_reason_with_the_command_that_the_summary_suggests(
+    terminal: Terminal,
+) -> None:
+    summary = terminal.dialogue(written("boats.json", BOATS), *LIMITS).out
+    (suggested,) = re.findall(r"next: without a picture: .*: `magid-graph (trace [^`]+)` says why", summary)
+    told = terminal.type(*shlex.split(suggested)).out
+    journal = read_run(next(Path("outputs").iterdir()))
+    refused = [trace for trace in journal if trace.state == "rejected" and trace.attempts]
+    assert refused
+    for trace in refused:
+        score = trace.attempts[-1]["scores"]["clip_similarity"]
+        assert f"off_topic: clip_similarity {score:.3f} < 0.300" in told
+        assert re.search(rf"^ *{trace.key} +rejected", told, re.MULTILINE)
+
+
+def test_a_run_without_a_fault_or_a_refusal_suggests_no_trace(terminal: Terminal) -> None:
+    said = terminal.dialogue(written("boats.json", BOATS[:2]))
+    assert "magid-graph trace" not in said.out

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from magid_graph.trace.glance import Glance, Histogram
+from magid_graph.trace.judging import fault_of
 from magid_graph.trace.reading import Trace
 
 if TYPE_CHECKING:
@@ -29,14 +30,16 @@ _WIDTH = 24
 def at_a_glance(run: RunDir, seen: Glance, *, is_chosen: bool) -> RenderableType:
     """What `magid-graph trace RUN` shows; `is_chosen`: of the items that the filters let pass."""
     parts: list[RenderableType] = [_title(run, seen, is_chosen=is_chosen), _states(seen)]
-    if seen.moments:
+    if seen.moments and not is_chosen:
         parts += [_section("the graph, with how often each edge was taken"), _graph(run, seen)]
+    if seen.moments:
         parts += [_section("by attempt"), _by_attempt(seen)]
         parts += [_section("scores against their limits"), *(_histogram(one) for one in seen.histograms())]
     if seen.pairs:
         parts += [_section("pairs by iteration"), _pairs(seen.pairs)]
-    parts += _causes(seen)
-    parts += [_section("where the time went"), _times(seen)]
+    if not is_chosen:
+        parts += _causes(seen)
+        parts += [_section("where the time went"), _times(seen)]
     return Group(*parts)
 
 
@@ -50,9 +53,20 @@ def items_table(traces: Iterable[Trace]) -> Table:
             Text(trace.state, COLOURS[trace.state]),
             counts or "–",
             duration(trace.duration_s),
-            Text(", ".join(trace.reasons()) or "–", overflow="fold"),
+            Text(_why(trace) or "–", overflow="fold"),
         )
     return table
+
+
+def _why(trace: Trace) -> str:
+    """Why the item, or each of its moments, has no picture."""
+    whole = [f"{trace.reason}: {trace.message}" if trace.message else trace.reason or ""]
+    moments = [
+        f"turn {turn}: {fault_of(attempts[-1])}"
+        for turn, attempts in trace.moments().items()
+        if attempts[-1]["verdict"] == "discard"
+    ]
+    return "\n".join(line for line in (moments or whole) if line)
 
 
 def _title(run: RunDir, seen: Glance, *, is_chosen: bool) -> Text:
