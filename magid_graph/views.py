@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ from magid_graph import __version__
 from magid_graph.artifacts import Artifacts, write_atomically
 from magid_graph.errors import DamagedPicture, UsageError
 from magid_graph.exporters import FORMATS, READS_EXCHANGES, VIEWS, Folder, Layout
+from magid_graph.exporters.card import write_card
 from magid_graph.exporters.folder import renewed
 from magid_graph.exporters.items import finished_items
+from magid_graph.exporters.licences import licence_for
 from magid_graph.exporters.samples import samples
+from magid_graph.figures import figures_of
 from magid_graph.journal import Journal
+from magid_graph.readers.text import normalise
 from magid_graph.records import Kind
 from magid_graph.run_dir import RunDir
 
@@ -77,20 +82,23 @@ def write_page(run: RunDir, journal: Journal, name: str) -> Path:
     return VIEWS[name](finished_items(journal, with_exchanges=name in READS_EXCHANGES), run.path)
 
 
-def export_as(run: RunDir, journal: Journal, name: str, layout: Layout, *, out: Path | None = None) -> Exported:
+def export_as(
+    run: RunDir, journal: Journal, name: str, layout: Layout, *, out: Path | None = None, licence: str | None = None
+) -> Exported:
     """Write the data set in this format, into a folder of its name under `out`, else under the run's `exports`.
 
     A picture that is no longer what was judged is not shipped: its item becomes `failed`, and `retry` draws anew.
 
     Raises:
-        UsageError: the format cannot show this run, or the folder holds something else.
+        UsageError: the format cannot show this run, the folder holds something else, or the licence allows more than a
+            source does.
         StorageFailed: it cannot be written, or does not read back by the rules of those who load it.
     """
     if run.kind() not in FORMATS[name].kinds:
         fitting = ", ".join(known for known, format_ in FORMATS.items() if run.kind() in format_.kinds)
         raise UsageError(f"`{name}` cannot show a run of {run.kind()}; formats that can: {fitting}")
     path = (out or run.path / "exports") / name
-    made = _export(run, journal, (name,), path, layout, is_ours=out is None)
+    made = _export(run, journal, (name,), path, layout, is_ours=out is None, licence=licence)
     return Exported(
         format=name,
         path=str(path),
@@ -103,23 +111,42 @@ def export_as(run: RunDir, journal: Journal, name: str, layout: Layout, *, out: 
 
 
 def _export(
-    run: RunDir, journal: Journal, names: Sequence[str], path: Path, layout: Layout, *, is_ours: bool = True
+    run: RunDir,
+    journal: Journal,
+    names: Sequence[str],
+    path: Path,
+    layout: Layout,
+    *,
+    is_ours: bool = True,
+    licence: str | None = None,
 ) -> Folder:
     """Write these formats into one folder, once more without the items whose pictures are found to be damaged."""
+    write = partial(_written, run, journal, names, path, layout, is_ours=is_ours, licence=licence)
     try:
-        return _written(run, journal, names, path, layout, is_ours=is_ours)
+        return write()
     except DamagedPicture:
         _fail_damaged(run, journal)
         expire_views(run)
-        return _written(run, journal, names, path, layout, is_ours=is_ours)
+        return write()
 
 
 def _written(
-    run: RunDir, journal: Journal, names: Sequence[str], path: Path, layout: Layout, *, is_ours: bool
+    run: RunDir,
+    journal: Journal,
+    names: Sequence[str],
+    path: Path,
+    layout: Layout,
+    *,
+    is_ours: bool,
+    licence: str | None,
 ) -> Folder:
+    figures = figures_of(run, journal, layout)
+    allowed = licence_for((source["license"] for source in figures["sources"]), licence)
     with renewed(path, root=run.path, owner=run.manifest["identity"], is_ours=is_ours) as folder:
         for name in names:
             FORMATS[name].write(samples(run, journal, layout), folder, layout)
+        places = {name: FORMATS[name].data_files for name in names}
+        write_card(folder, figures, title=normalise(run.path.name), formats=places, licence=allowed)
     return folder
 
 

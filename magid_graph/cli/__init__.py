@@ -9,7 +9,7 @@ import sys
 import typer
 
 from magid_graph import __version__
-from magid_graph.cli import config, dialogue, doctor, export, graph, runs, trace, validate
+from magid_graph.cli import check, config, dialogue, doctor, export, graph, runs, trace, validate
 from magid_graph.errors import MagidError, RunStopped, StorageFailed, UsageError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command()(validate.validate)
 app.command()(runs.status)
 app.command()(runs.retry)
 app.command()(export.export)
+app.command()(check.stats)
+app.command()(check.verify)
 app.command()(graph.graph)
 app.add_typer(trace.trace)
 app.command(name="config")(config.show_config)

@@ -39,17 +39,24 @@ def export(
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Scatter the pictures of a chain; default: the order of the run.")
     ] = False,
+    licence: Annotated[
+        str | None,
+        typer.Option("--license", help="What the data set is given on under; refused where a source allows less."),
+    ] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Samples in a shard, about.")] = 1000,
     as_json: options.AsJson = False,
 ) -> None:
     """Write a run as a data set. Written again, only what has changed is written."""
     from magid_graph import console, run_dir
-    from magid_graph.exporters import VIEWS
+    from magid_graph.errors import UsageError
+    from magid_graph.exporters import VIEWS, Layout
     from magid_graph.views import export_as, write_page, write_views
 
     names = tuple(dict.fromkeys(format_ or ()))
     _check_names(names)
     layout = _layout(placement, splits, is_shuffled=shuffle, shard_size=shard_size)
+    if not names and (out, licence, layout) != (None, None, Layout()):
+        raise UsageError("without `--format`, what every run ends with is written again, as it was; name a `--format`")
     opened = run_dir.open_run(run)
     with opened.lock(), contextlib.closing(opened.journal_there()) as journal:
         if not names:
@@ -57,7 +64,11 @@ def export(
             made = []
         else:
             files = {name: str(write_page(opened, journal, name)) for name in names if name in VIEWS}
-            made = [export_as(opened, journal, name, layout, out=out) for name in names if name not in VIEWS]
+            made = [
+                export_as(opened, journal, name, layout, out=out, licence=licence)
+                for name in names
+                if name not in VIEWS
+            ]
     if as_json:
         paths = {name: {"path": path} for name, path in files.items()}
         console.show_json({**paths, **{one.format: one.asdict() for one in made}})
