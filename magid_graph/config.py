@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from magid_graph.errors import SettingsError
-from magid_graph.records import Limits
+from magid_graph.records import Kind, Limits
 
 Strategy = Literal["zero-shot", "few-shot", "cot", "brief"]
 Check = Literal["safety", "match", "aesthetic"]
@@ -60,7 +60,8 @@ class ModelNames(Section):
     safety: str
     """`opennsfw:`, `transformers:HUB-ID-OR-FOLDER`."""
     captioner: str | None = None
-    """`transformers:HUB-ID-OR-FOLDER`, `transformers:pocket`; tells feedback what a refused picture showed."""
+    """`transformers:HUB-ID-OR-FOLDER`, `transformers:pocket`, `openai:NAME`, `openai:NAME@URL`: writes the captions of
+    pairs, and tells feedback what a refused picture showed."""
 
 
 class ReaderSettings(Section):
@@ -142,6 +143,8 @@ class Qa(Section):
     min_clip_similarity: float = Field(0.21, ge=-1, le=1)
     min_aesthetic: float = Field(5.1, ge=0, le=10)
     max_nsfw: float = Field(0.5, ge=0, le=1)
+    never_refuse: Annotated[tuple[Check, ...], _FromList] = ()
+    """Of the checks, those whose scores are recorded and refuse nothing."""
     measure_all: bool = False
     """Measure the later checks too when an earlier one has failed."""
     blocked_terms: Annotated[tuple[str, ...], _FromList] = ()
@@ -152,6 +155,66 @@ class Qa(Section):
         return Limits(
             min_clip_similarity=self.min_clip_similarity, min_aesthetic=self.min_aesthetic, max_nsfw=self.max_nsfw
         )
+
+
+class Describer(Section):
+    """How the first descriptions of pairs are asked for."""
+
+    prompts: Annotated[tuple[str, ...], _FromList] = ("scenes",)
+    """File names under prompts/describer/; the batches take them in turn."""
+    topics: Annotated[tuple[str, ...], _FromList] = ()
+    """What the descriptions of a batch are about; the batches take them in turn. None: anything."""
+    at_once: int = Field(10, ge=1)
+    """Descriptions that one question asks for, at most."""
+    patience: int = Field(4, ge=1)
+    """Questions in a row that may bring nothing new before a batch is given up."""
+    shown: int = Field(20, ge=0)
+    """Earlier descriptions that a question tells the language model not to repeat."""
+    max_similarity: float = Field(0.92, ge=-1, le=1)
+    """A description nearer to an earlier one of the run (cosine of text embeddings) is dropped. 1: none."""
+    temperature: float = Field(1.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    """0: no limit. Not sent to hosted OpenAI, which has no such parameter."""
+
+
+class CaptionerSettings(Section):
+    """How pictures are described."""
+
+    instruction: str = "Describe this image in detail."
+    """What a chat model is asked; plain image-to-text models are not asked anything."""
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    max_tokens: int = Field(256, ge=8)
+    """Longest caption."""
+    max_side: int = Field(512, ge=32, le=4096)
+    """Pixels on the longer side of a picture that is sent to a server."""
+    batch_size: Annotated[int, HowOnly] = Field(8, ge=1)
+    """Pictures that a local model describes at once, or calls to a server that are in flight."""
+    api_key_env: Annotated[str | None, HowOnly] = None
+    """Name of the environment variable with the key of a server by URL; hosted OpenAI uses `OPENAI_API_KEY`."""
+
+
+class Cycle(Section):
+    """The description -> picture -> caption cycle that makes pairs."""
+
+    iterations: int = Field(5, ge=1, le=10_000)
+    """Pictures of a chain; each is drawn from the caption of the one before."""
+    batches: int = Field(10, ge=1)
+    descriptions: int = Field(10, ge=1, le=1000)
+    """First descriptions of a batch: each begins a chain."""
+    count: int | None = Field(None, ge=1)
+    """Batches are begun until exactly so many pairs are accepted; unset: `batches` of them."""
+    qa: Literal["off", "filter", "gate"] = "off"
+    """`off`: only unsafe pictures are refused, other scores are recorded. `filter`: what is refused becomes no pair,
+    the chain goes on. `gate`: it is drawn again as in dialogues, and a chain whose picture is refused for good ends."""
+    stop_drift: float | None = Field(None, ge=0, le=2)
+    """A chain ends with the first caption further than this from its first description (1 - cosine)."""
+    stop_fixed_point: bool = False
+    """A chain ends with the first caption that repeats an earlier text of it."""
+    shuffle: bool = False
+    """The data set scatters the pictures of a chain, instead of keeping them together."""
 
 
 class Retry(Section):
@@ -168,7 +231,7 @@ class RunSettings(Section):
     seed: int = Field(0, ge=0)
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], HowOnly] = "auto"
     in_flight: Annotated[int, HowOnly] = Field(0, ge=0)
-    """Dialogues worked on at the same time; 0: four times the larger of batch size and LLM slots."""
+    """Items worked on at the same time; 0: four times the larger of batch size and LLM slots."""
     max_utterance_chars: int = Field(20_000, ge=1)
     """A longer utterance makes its dialogue `failed`."""
     image_format: Literal["png", "jpeg"] = "png"
@@ -186,6 +249,9 @@ class Settings(Section):
     generator: Generator = Generator()
     qa: Qa = Qa()
     retry: Retry = Retry()
+    describer: Describer = Describer()
+    captioner: CaptionerSettings = CaptionerSettings()
+    cycle: Cycle = Cycle()
     run: RunSettings = RunSettings()
 
     def in_flight(self) -> int:
@@ -232,10 +298,11 @@ def flat(settings: Settings) -> dict[str, object]:
     return dict(_flatten(settings.model_dump(mode="json")))
 
 
-def determining(settings: Settings) -> dict[str, object]:
-    """The keys that what comes out depends on."""
+def determining(settings: Settings, kind: Kind = "dialogue") -> dict[str, object]:
+    """The keys that what comes out of a run of this kind depends on."""
     how_only = {key for key, field in _known_keys().items() if HowOnly in field.metadata}
-    return {key: value for key, value in flat(settings).items() if key not in how_only}
+    elsewhere = ("describer.", "cycle.") if kind == "dialogue" else ("scanner.max_images", "scanner.window")
+    return {k: value for k, value in flat(settings).items() if k not in how_only and not k.startswith(elsewhere)}
 
 
 def fingerprint(*parts: object) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from magid_graph.artifacts import Artifacts
 from magid_graph.config import Settings, fingerprint
+from magid_graph.diversity import Seen
 from magid_graph.errors import BlankPicture
 from magid_graph.journal import Asked, Journal
 from magid_graph.models import (
@@ -20,16 +21,19 @@ from magid_graph.models import (
     Chat,
     Embedder,
     Message,
+    Onlooker,
     Reply,
     SafetyClassifier,
     TextToImage,
+    is_onlooker,
 )
 from magid_graph.models.batcher import Batcher
 from magid_graph.models.diffusion import blank
+from magid_graph.phash import phash
 from magid_graph.provenance import Provenance
 from magid_graph.readers.text import normalise
 from magid_graph.recent import Recent
-from magid_graph.records import Attempt, ImageFile, Span
+from magid_graph.records import Attempt, ImageFile, Pair, Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +61,7 @@ class Models:
     """The same object as `clip` where both checks share an embedding."""
     aesthetic: AestheticHead | None
     safety: SafetyClassifier | None
-    captioner: Captioner | None = None
+    captioner: Captioner | Onlooker | None = None
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class Tally:
     llm_calls: int = 0
     llm_tokens: int = 0
     drawn: int = 0
+    captions: int = 0
     from_cache: int = 0
 
 
@@ -97,7 +102,7 @@ class Desk:
             self._classify, name="safety", max_batch=size, max_waiting=_MAX_WAITING
         )
         self._captions: Batcher[tuple[ImageFile, int], str] = Batcher(
-            self._caption, name="captioner", max_batch=size, max_waiting=_MAX_WAITING
+            self._caption, name="captioner", max_batch=settings.captioner.batch_size, max_waiting=_MAX_WAITING
         )
 
     async def aclose(self) -> None:
@@ -110,11 +115,20 @@ class Desk:
             await batcher.aclose()
         self._savers.shutdown()
         await self.models.chat.aclose()
+        if self.models.captioner is not None and is_onlooker(self.models.captioner):
+            await self.models.captioner.aclose()
 
     # -- the language model
 
     async def ask(
-        self, messages: Sequence[Message], *, temperature: float, seed: int, grammar: str | None
+        self,
+        messages: Sequence[Message],
+        *,
+        temperature: float,
+        seed: int,
+        grammar: str | None,
+        top_p: float = 1.0,
+        top_k: int = 0,
     ) -> tuple[Reply, str, bool]:
         """The reply, the hash of the call, and whether it came from the cache."""
         chat, max_tokens = self.models.chat, self._settings.llm.max_tokens
@@ -127,12 +141,17 @@ class Desk:
             "seed": seed,
             "grammar": grammar,
         }
+        # Only where they say something: not every chat model has them.
+        limits: dict[str, Any] = ({"top_p": top_p} if top_p < 1 else {}) | ({"top_k": top_k} if top_k else {})
+        question |= limits
         call = fingerprint("chat", question)
         if (known := self._journal.recall(call)) is not None:
             self.tally.from_cache += 1
             return _reply(known), call, True
         started = time.perf_counter()
-        reply = await chat.reply(messages, temperature=temperature, max_tokens=max_tokens, seed=seed, grammar=grammar)
+        reply = await chat.reply(
+            messages, temperature=temperature, max_tokens=max_tokens, seed=seed, grammar=grammar, **limits
+        )
         reply = replace(reply, text=normalise(reply.text))
         self.tally.llm_calls += 1
         self.tally.llm_tokens += reply.prompt_tokens + reply.completion_tokens
@@ -210,13 +229,28 @@ class Desk:
 
     async def caption(self, file: ImageFile, seed: int) -> str:
         """What the picture shows, in the captioner's words; each picture is asked about once."""
-        assert self.models.captioner is not None
-        call = fingerprint("caption", self.models.captioner.model_id, file["sha256"], seed)
+        captioner = self.models.captioner
+        assert captioner is not None
+        parameters = getattr(captioner, "parameters", {})
+        call = fingerprint("caption", captioner.model_id, parameters, file["sha256"], seed)
         if (known := self._journal.recall(call)) is not None:
+            self.tally.from_cache += 1
             return str(known["caption"])
-        caption = normalise(await self._captions.submit((file, seed)))
+        if is_onlooker(captioner):
+            said = await captioner.look(await self._beside(self.artifacts.open, file), seed)
+        else:
+            said = await self._captions.submit((file, seed))
+        caption = normalise(said)
+        self.tally.captions += 1
         self._journal.remember(call, "caption", {"image": file, "caption": caption})
         return caption
+
+    async def phash(self, file: ImageFile) -> str:
+        """The picture's perceptual hash."""
+        return await self._beside(self._hash, file)
+
+    def _hash(self, file: ImageFile) -> str:
+        return phash(self.artifacts.open(file))
 
     def _embed_all(self, embedder: Embedder, calls: list[list[ImageFile | str]]) -> list[list[Vector]]:
         """Pictures and texts of one batch, each kind in one call to the model."""
@@ -236,6 +270,7 @@ class Desk:
 
     def _caption(self, calls: list[tuple[ImageFile, int]]) -> list[str]:
         assert self.models.captioner is not None
+        assert not is_onlooker(self.models.captioner)
         files, seeds = zip(*calls, strict=True)
         return self.models.captioner.caption(self._opened(files), seeds)
 
@@ -252,6 +287,9 @@ class Context:
     asked: list[Asked] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     """Kept here too, because the state of a graph run that fails is lost."""
+    pairs: list[Pair] = field(default_factory=list)
+    seen: Seen | None = None
+    """All first descriptions of the run so far; for the describer."""
 
     async def ask(
         self,
@@ -262,10 +300,14 @@ class Context:
         turn: int | None = None,
         grammar: str | None = None,
         temperature: float | None = None,
+        top_p: float = 1.0,
+        top_k: int = 0,
     ) -> Reply:
         """The language model's reply, recorded as an exchange of this item."""
         warmth = self.settings.llm.temperature if temperature is None else temperature
-        reply, call, cached = await self.desk.ask(messages, temperature=warmth, seed=seed, grammar=grammar)
+        reply, call, cached = await self.desk.ask(
+            messages, temperature=warmth, seed=seed, grammar=grammar, top_p=top_p, top_k=top_k
+        )
         self.asked.append(Asked(node, turn, call, cached))
         return reply
 

@@ -97,6 +97,24 @@ class BlankPicture(ItemError):
     cause = "blank_picture"
 
 
+class BlankCaption(ItemError):
+    """The captioner said nothing about a picture."""
+
+    cause = "blank_caption"
+
+
+class TooFewDescriptions(ItemError):
+    """The describer did not find as many different first descriptions as were wanted."""
+
+    cause = "too_few_descriptions"
+
+
+class NoProgress(RunStopped):
+    """Batch after batch brings no pair that is accepted."""
+
+    cause = "no_progress"
+
+
 class OutOfMemory(ItemError):
     """One single item does not fit the device's memory."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from magid_graph.errors import StorageFailed, UsageError
+from magid_graph.pair_rows import PairRows
 from magid_graph.records import Attempt, BadRow, Batch, Chain, Dialogue, ItemState, Pair, Row, Span, is_bad, is_chain
 from magid_graph.schema import SCHEMA
 from magid_graph.seeds import seed_for
@@ -77,6 +78,7 @@ class Item:
 class Pending:
     """A dialogue, or the beginning of a chain, to work on."""
 
+    position: int
     row: Row
     retries: int
     """How often it was taken up again after it had failed."""
@@ -93,11 +95,13 @@ class Journal:
     path: Path
     _db: sqlite3.Connection = field(init=False)
     _writer: Writer = field(init=False)
+    pair_rows: PairRows = field(init=False)
     _has_calls: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
         self._db = self._open()
         self._writer = Writer(self._open)
+        self.pair_rows = PairRows(self._db, self._writer)
 
     def _open(self) -> sqlite3.Connection:
         """A connection to a journal that has all tables. Raises `StorageFailed`, or `UsageError` for another file."""
@@ -150,18 +154,20 @@ class Journal:
         found = dict(self._db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in STATES}
 
-    def pending_count(self, *, only_retried: bool = False) -> int:
+    def pending_count(self, *, only_retried: bool = False, after: int = -1) -> int:
         retried = "AND retries > 0" if only_retried else ""
-        (count,) = self._db.execute(f"SELECT count(*) FROM items WHERE state = 'pending' {retried}").fetchone()
+        (count,) = self._db.execute(
+            f"SELECT count(*) FROM items WHERE state = 'pending' {retried} AND position > ?", (after,)
+        ).fetchone()
         return int(count)
 
-    def pending(self, limit: int | None = None, *, only_retried: bool = False) -> Iterator[Pending]:
-        """Unfinished dialogues in the input's order, read in pages so that memory stays bounded.
+    def pending(self, limit: int | None = None, *, only_retried: bool = False, after: int = -1) -> Iterator[Pending]:
+        """Unfinished items in the input's order, read in pages so that memory stays bounded.
 
-        `only_retried`: those that failed before and were reopened.
+        `only_retried`: those that failed before and were reopened. `after`: those behind this position.
         """
         retried = "AND retries > 0" if only_retried else ""
-        after, left = -1, limit if limit is not None else -1
+        left = limit if limit is not None else -1
         while left != 0:
             page = 256 if left < 0 else min(256, left)
             rows = self._db.execute(
@@ -171,8 +177,8 @@ class Journal:
             ).fetchall()
             if not rows:
                 return
-            for _, retries, text in rows:
-                yield Pending(json.loads(text), retries)
+            for position, retries, text in rows:
+                yield Pending(position, json.loads(text), retries)
             after, left = rows[-1][0], left - len(rows) if left > 0 else left
 
     def items(self, states: Sequence[ItemState] = STATES, *, is_shuffled: bool = False) -> Iterator[Item]:

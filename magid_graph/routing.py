@@ -9,15 +9,23 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.runtime import Runtime
 
 from magid_graph.context import Context
-from magid_graph.state import IllustrateState, InHand
+from magid_graph.state import ChainState, IllustrateState, InHand, Looking
 
 
 class MomentNode(Protocol):
-    """A node of the `illustrate` graph."""
+    """A node along whose edges each moment goes."""
 
     __name__: str
 
     def __call__(self, state: IllustrateState, runtime: Runtime[Context]) -> Awaitable[Any]: ...
+
+
+class ChainNode(Protocol):
+    """A node of the `chain` graph."""
+
+    __name__: str
+
+    def __call__(self, state: Looking, runtime: Runtime[Context]) -> Awaitable[Any]: ...
 
 
 def on_moment(node: MomentNode) -> Callable[..., Awaitable[Any]]:
@@ -28,6 +36,20 @@ def on_moment(node: MomentNode) -> Callable[..., Awaitable[Any]]:
         wrote = await node(moment, runtime)
         attempts = wrote.get("attempts", [])
         return {"moment": {**moment, **wrote, "attempts": [*moment["attempts"], *attempts]}, "attempts": attempts}
+
+    run.__name__ = node.__name__
+    run.__doc__ = node.__doc__
+    return run
+
+
+def on_chain(node: ChainNode) -> Callable[..., Awaitable[Any]]:
+    """The node at work on the iteration in hand, and on the chain so far; it writes to both."""
+
+    async def run(state: ChainState, runtime: Runtime[Context]) -> dict[str, Any]:
+        moment = state["moment"]
+        wrote = await node({**state, **moment}, runtime)  # type: ignore[typeddict-unknown-key]
+        chain = {key: wrote.pop(key) for key in ("pairs", "ended")}
+        return {**chain, "moment": {**moment, **wrote}}
 
     run.__name__ = node.__name__
     run.__doc__ = node.__doc__

@@ -1,4 +1,4 @@
-"""Runs a graph over the unfinished items of a journal: one graph run per dialogue, many in flight."""
+"""Runs a graph over the unfinished items of a journal: one graph run per item, many in flight."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import gc
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from langsmith import tracing_context
 
-from magid_graph import graph
 from magid_graph.config import Settings
 from magid_graph.context import Context, Desk
 from magid_graph.errors import MagidError, RunStopped
+from magid_graph.feed import Feed
 from magid_graph.journal import Journal, Outcome, Pending
+from magid_graph.kinds import DIALOGUE, Kind
 from magid_graph.progress import Progress
 from magid_graph.readers.text import normalise
-from magid_graph.records import is_chain
 from magid_graph.spans import told_once
 
 logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """Feeds dialogues to the graph, `settings.in_flight()` at a time, and commits each as it ends."""
+    """Feeds items to their graph, `settings.in_flight()` at a time, and commits each as it ends."""
 
-    def __init__(self, journal: Journal, desk: Desk, settings: Settings, *, dialogue_graph: Any = None) -> None:
+    def __init__(self, journal: Journal, desk: Desk, settings: Settings, kind: Kind = DIALOGUE) -> None:
         self._journal = journal
         self._desk = desk
-        self._settings = settings
-        self._graph = dialogue_graph or graph.dialogue()
-        self._config = {"recursion_limit": graph.recursion_limit(settings.retry)}
+        self._kind = kind
+        self._settings = kind.in_force(settings)
+        self._graph = kind.graph(self._settings)
+        self._config = {"recursion_limit": kind.recursion_limit(self._settings)}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._feed: Feed | None = None
         self._fault: RunStopped | None = None
         counts = journal.counts()
         self.progress = Progress(total=sum(counts.values()), at_start=counts)
@@ -47,23 +48,20 @@ class Runner:
         Raises:
             RunStopped: a fault that every further item would meet too. Items in flight stay pending.
         """
+        self._feed = feed = self._kind.feed(self._journal, self._desk, self._settings, limit, only_retried)
         # Dialogues are people's words: they go to the models and nowhere else, whatever the environment says.
         with tracing_context(enabled=False), _rarely_collected():
-            await self._feed(limit, only_retried)
+            await self._begin_all(feed)
+        if not self.progress.is_stopping:
+            feed.settle()
 
-    async def _feed(self, limit: int | None, only_retried: bool) -> None:
-        pending = self._journal.pending_count(only_retried=only_retried)
-        self.progress.goal = pending if limit is None else min(pending, limit)
+    async def _begin_all(self, feed: Feed) -> None:
+        self.progress.goal = feed.goal
         self.progress.started_at = time.monotonic()
-        free = asyncio.Semaphore(self._settings.in_flight())
-        for item in self._journal.pending(limit, only_retried=only_retried):
-            await free.acquire()
-            if self.progress.is_stopping:
-                break
-            task = asyncio.create_task(self._run_item(item))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(lambda _: free.release())
+        try:
+            await self._begin_each(feed)
+        except RunStopped as fault:
+            self._give_up(fault)
         ends = await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._fault is not None:
             raise self._fault
@@ -71,15 +69,37 @@ class Runner:
             if isinstance(end, Exception):
                 raise end
 
+    async def _begin_each(self, feed: Feed) -> None:
+        free = asyncio.Semaphore(self._settings.in_flight())
+        async with contextlib.aclosing(feed.items()) as items:
+            async for item in items:
+                self.progress.goal = feed.goal
+                await free.acquire()
+                if self.progress.is_stopping:
+                    break
+                task = asyncio.create_task(self._run_item(item))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(lambda _: free.release())
+
     def stop(self) -> None:
         """Begin no further item; those in flight are finished."""
         self.progress.is_stopping = True
+        if self._feed is not None:
+            self._feed.stop(at_once=False)
 
     def abandon(self) -> None:
         """Stop at once: items in flight stay pending."""
-        self.stop()
+        self.progress.is_stopping = True
+        if self._feed is not None:
+            self._feed.stop(at_once=True)
         for task in self._tasks:
             task.cancel()
+
+    def _give_up(self, fault: RunStopped) -> None:
+        if self._fault is None:
+            self._fault = fault
+            self.abandon()
 
     async def _run_item(self, item: Pending) -> None:
         self.progress.in_flight += 1
@@ -87,33 +107,31 @@ class Runner:
             outcome = await self._outcome(item)
             await self._journal.finish(outcome)
             self.progress.note(outcome)
+            if self._feed is not None:
+                self._feed.note(outcome)
         except RunStopped as fault:
-            if self._fault is None:
-                self._fault = fault
-                self.abandon()
+            self._give_up(fault)
         finally:
             self.progress.in_flight -= 1
 
     async def _outcome(self, item: Pending) -> Outcome:
         """Run the graph; a fault of this one item becomes its outcome."""
-        dialogue, context = item.row, Context(self._desk, self._settings, retries=item.retries)
-        assert not is_chain(dialogue)
+        key, context = item.row["key"], Context(self._desk, self._settings, retries=item.retries)
         started = time.perf_counter()
         try:
-            state = await self._graph.ainvoke(
-                {"key": dialogue["key"], "turns": dialogue["turns"]}, self._config, context=context
-            )
-            outcome = conclude(dialogue["key"], state)
+            state = await self._graph.ainvoke(self._kind.given(item.row), self._config, context=context)
+            outcome = self._kind.conclude(key, context, state)
         except RunStopped:
             raise
         except MagidError as fault:
-            outcome = Outcome(dialogue["key"], "failed", fault.cause, str(fault))
+            outcome = Outcome(key, "failed", fault.cause, str(fault))
         except Exception as fault:
-            logger.warning("item `%s` failed", dialogue["key"], exc_info=True)
-            outcome = Outcome(dialogue["key"], "failed", "unexpected", f"{type(fault).__name__}: {fault}")
+            logger.warning("item `%s` failed", key, exc_info=True)
+            outcome = Outcome(key, "failed", "unexpected", f"{type(fault).__name__}: {fault}")
         outcome.duration_s = round(time.perf_counter() - started, 4)
         outcome.attempts = sorted(context.attempts, key=lambda attempt: (attempt["turn"], attempt["n"]))
-        outcome.spans, outcome.asked = told_once(context.spans, outcome.attempts), context.asked
+        outcome.pairs, outcome.asked = context.pairs, context.asked
+        outcome.spans = told_once(context.spans, outcome.attempts)
         outcome.message = normalise(outcome.message) if outcome.message else None
         return outcome
 
@@ -129,17 +147,3 @@ def _rarely_collected() -> Iterator[None]:
     finally:
         gc.set_threshold(*often)
         gc.unfreeze()
-
-
-def conclude(key: str, state: dict[str, Any]) -> Outcome:
-    """Accepted when at least one picture was kept; else rejected, with the reason.
-
-    A moment that ended because a check could not run is a fault: with the check mended, a retry may accept it.
-    """
-    attempts = sorted(state["attempts"], key=lambda attempt: (attempt["turn"], attempt["n"]))
-    for attempt in attempts:
-        if attempt["verdict"] == "discard" and attempt["reason"] == "unchecked":
-            return Outcome(key, "failed", "unchecked", attempt["note"])
-    if any(attempt["verdict"] == "accept" for attempt in attempts):
-        return Outcome(key, "accepted")
-    return Outcome(key, "rejected", attempts[-1]["reason"] if attempts else "no_moment")

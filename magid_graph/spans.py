@@ -47,10 +47,15 @@ def traced(name: str, node: Node[StateT_contra]) -> Node[StateT_contra]:
             span["error"] = f"{type(error).__name__}: {error}"[:_MOST_CHARS]
             raise
         else:
-            span["wrote"] = _without_attempts(wrote)
+            span["wrote"] = _without_rows(wrote)
             runtime.context.attempts.extend(wrote.get("attempts", ()))
+            runtime.context.pairs.extend(wrote.get("pairs", ()))
             if "verdict" in wrote:
                 span["edge"] = wrote["verdict"]
+            elif "ended" in wrote:
+                span["edge"] = wrote["ended"] or "next"
+            elif "asking" in wrote:
+                span["edge"] = wrote["asking"]
             return wrote
         finally:
             span["duration_s"] = round(time.perf_counter() - started, 4)
@@ -95,6 +100,6 @@ def _moment(moment: Mapping[str, Any], rows: Mapping[tuple[int, int], Attempt]) 
     return brief | {"reason": moment["reason"][:_MOST_CHARS]}
 
 
-def _without_attempts(wrote: Mapping[str, Any]) -> dict[str, object]:
-    """An attempt has a row of its own in the journal; it is not kept twice."""
-    return {key: value for key, value in wrote.items() if key != "attempts"}
+def _without_rows(wrote: Mapping[str, Any]) -> dict[str, object]:
+    """An attempt and a pair have a row of their own in the journal; they are not kept twice, nor is a caption."""
+    return {key: value for key, value in wrote.items() if key not in ("attempts", "pairs", "context")}

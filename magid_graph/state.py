@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from langgraph.channels import EphemeralValue
 from typing_extensions import TypedDict
 
-from magid_graph.records import Attempt, Fitted, ImageFile, Moment, Reason, Turn, Verdict
+from magid_graph.records import Attempt, Dropped, End, Fitted, ImageFile, Moment, Pair, Reason, Turn, Verdict
 
 
 class DialogueState(TypedDict):
@@ -48,13 +48,13 @@ class Drawing(TypedDict):
 
 
 class IllustrateState(TypedDict):
-    """One moment of a dialogue on its way through `illustrate`."""
+    """One moment of a dialogue, or one iteration of a chain, on its way from node to node."""
 
     key: str
     turn: int
-    """0-based position of the utterance in the dialogue."""
+    """0-based position of the utterance in the dialogue; in a chain, the iteration."""
     context: list[Turn]
-    """The turns up to and including the utterance."""
+    """The turns up to and including the utterance; in a chain, the text that was to be drawn."""
     description: str
     """What is drawn next; feedback replaces it."""
     drawing: Drawing
@@ -64,7 +64,7 @@ class IllustrateState(TypedDict):
 
 
 class InHand(TypedDict):
-    """What is sent from node to node of `illustrate`; a router reads what its own node wrote."""
+    """What is sent from node to node; a router reads what its own node wrote."""
 
     moment: Annotated[IllustrateState, EphemeralValue(dict, guard=False)]
 
@@ -109,3 +109,94 @@ class Judged(TypedDict):
 
     reason: Reason | None
     note: str | None
+
+
+class ChainState(InHand):
+    """The `chain` graph: a first description, or a given picture, and the pairs that come of it."""
+
+    key: str
+    batch: int
+    chain: int
+    topic: str | None
+    first: str | None
+    """The first description; `None` where the chain begins with a picture."""
+    attempts: Annotated[list[Attempt], operator.add]
+    """All pictures drawn in all iterations."""
+    pairs: Annotated[list[Pair], operator.add]
+    ended: End | None
+    """Why there is no next iteration."""
+
+
+class ChainInput(TypedDict):
+    """What a run of the `chain` graph starts with; a given picture is the `drawing` of its first moment."""
+
+    key: str
+    batch: int
+    chain: int
+    topic: str | None
+    first: str | None
+    moment: Annotated[IllustrateState, EphemeralValue(dict, guard=False)]
+
+
+class Looking(IllustrateState):
+    """What the captioner reads: the iteration in hand, and the chain so far."""
+
+    batch: int
+    chain: int
+    topic: str | None
+    first: str | None
+    pairs: list[Pair]
+
+
+class Captioned(TypedDict):
+    """What the captioner writes: the finished pair, and the next iteration, which begins with its caption."""
+
+    pairs: list[Pair]
+    ended: End | None
+    turn: int
+    context: list[Turn]
+    description: str
+    attempts: list[Attempt]
+
+
+class PairsState(TypedDict):
+    """The `pairs` graph: the first descriptions of one batch."""
+
+    key: str
+    """`b003`"""
+    topic: str | None
+    prompt: str
+    """Name of the prompt, under `prompts/describer/`."""
+    wanted: int
+    earlier: list[str]
+    """Descriptions of earlier batches that the language model is told not to repeat, the latest first."""
+    descriptions: Annotated[list[str], operator.add]
+    dropped: Annotated[list[Dropped], operator.add]
+    questions: int
+    in_vain: int
+    """Questions in a row that brought nothing new."""
+    asking: Literal["more", "enough", "given up"]
+
+
+class PairsInput(TypedDict):
+    """What a run of the `pairs` graph starts with."""
+
+    key: str
+    topic: str | None
+    prompt: str
+    wanted: int
+    earlier: list[str]
+    descriptions: list[str]
+    dropped: list[Dropped]
+    questions: int
+    in_vain: int
+
+
+class Described(TypedDict):
+    """What the describer writes."""
+
+    descriptions: list[str]
+    dropped: list[Dropped]
+    questions: int
+    in_vain: int
+    asking: Literal["more", "enough", "given up"]

@@ -14,10 +14,11 @@ from PIL import Image
 from magid_graph.config import Settings
 from magid_graph.errors import ServerFailed, ServerUnreachable, StorageFailed
 from magid_graph.journal import Journal, Outcome
+from magid_graph.kinds import conclude
 from magid_graph.models import Message
 from magid_graph.models.fake import FakeEmbedder, FakeSafety, FakeTextToImage, obedient
 from magid_graph.records import BadRow, Dialogue
-from magid_graph.runner import Runner, conclude
+from magid_graph.runner import Runner
 from tests.graph_runs import Fakes, NotedChat, NotedPainter, answer, desk, dialogue, fake_settings
 from tests.scripted_server import ScriptedServer, says
 

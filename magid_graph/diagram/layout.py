@@ -112,7 +112,7 @@ def _ways(diagram: Diagram) -> tuple[list[Edge], list[Edge], list[Edge]]:
 def _box(name: str, top: int, left: Sequence[Edge], right: Sequence[Edge]) -> tuple[Box, list[Port]]:
     """A node with a line for what arrives, where something does, and one for each edge that leaves on a side."""
     if name in ("START", "END"):
-        return Box(name, top, 1, top), []
+        return Box(name, top, 1, top), [Port(edge, top) for edge in right if edge.source == name]
     ports, lines = [], 1
     for way in (left, right):
         arriving = any(edge.target == name for edge in way)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from typing_extensions import TypeIs
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
@@ -46,6 +48,8 @@ class Chat(Protocol):
         max_tokens: int,
         seed: int | None = None,
         grammar: str | None = None,
+        top_p: float = 1.0,
+        top_k: int = 0,
     ) -> Reply:
         """One answer. Raises `ModelUnavailable`, `ServerUnreachable` (stop the run) or `ServerFailed` (this call)."""
 
@@ -112,3 +116,20 @@ class Captioner(Protocol):
 
     def caption(self, images: Sequence[Image], seeds: Sequence[int]) -> list[str]:
         """One caption per picture, in order."""
+
+
+class Onlooker(Protocol):
+    """Describes one picture at a time, by asking a server."""
+
+    model_id: str
+
+    async def look(self, image: Image, seed: int) -> str:
+        """The caption. Raises `ModelUnavailable`, `ServerUnreachable` (stop the run) or `ServerFailed` (this call)."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+
+
+def is_onlooker(captioner: Captioner | Onlooker) -> TypeIs[Onlooker]:
+    """Whether it is asked about one picture at a time, rather than given a batch."""
+    return hasattr(captioner, "look")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from magid_graph.errors import MagidError, ModelUnavailable, ServerFailed, ServerUnreachable
-from magid_graph.models import Message, Reply
+from magid_graph.models import Reply
 
 if TYPE_CHECKING:
     import openai
@@ -109,15 +109,18 @@ class OpenAIChat:
 
     async def reply(
         self,
-        messages: Sequence[Message],
+        messages: Sequence[Mapping[str, Any]],
         *,
         temperature: float,
         max_tokens: int,
         seed: int | None = None,
         grammar: str | None = None,
+        top_p: float = 1.0,
+        top_k: int = 0,
     ) -> Reply:
         """One answer; "" if the model gives none. See `Chat` for the errors."""
         fields = self._fields(temperature, max_tokens, seed, grammar)
+        self._limit(fields, top_p, top_k)
         async with self._turn():
             try:
                 with self._untraced():
@@ -144,6 +147,14 @@ class OpenAIChat:
         if grammar is not None and self.can_constrain:
             extra["grammar"] = grammar
         return fields
+
+    def _limit(self, fields: dict[str, Any], top_p: float, top_k: int) -> None:
+        """Add what limits sampling, where it does."""
+        if top_p < 1:
+            fields["top_p"] = top_p
+        if top_k and not self._is_hosted:
+            # No parameter of OpenAI's own, which refuses unknown ones; vLLM, llama.cpp and Ollama read it.
+            fields["extra_body"]["top_k"] = top_k
 
     def _turn(self) -> AbstractAsyncContextManager[object]:
         return self._turnstile or nullcontext()

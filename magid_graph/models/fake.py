@@ -74,6 +74,8 @@ class FakeChat:
         max_tokens: int,
         seed: int | None = None,
         grammar: str | None = None,
+        top_p: float = 1.0,
+        top_k: int = 0,
     ) -> Reply:
         """The scripted reply, cut at `max_tokens` words; a token is a word."""
         await asyncio.sleep(self._latency_s)
@@ -111,7 +113,9 @@ def obedient(messages: Sequence[Message]) -> str:
         return f"<result>\n{' '.join(_to_shorten(prompt).split()[: int(words[1])])}\n</result>"
     if count := _LIST.search(prompt):
         topic = _describe(prompt.partition("about ")[2].partition(".")[0]) or "a picture of a house"
-        return "\n".join(f"{n}. {topic}, number {n}" for n in range(1, int(count[1]) + 1))
+        # The list of what there is already ends the prompt, the latest first.
+        last = max((int(number) for number in re.findall(r", number (\d+)", prompt)), default=0)
+        return "\n".join(f"{n}. {topic}, number {last + n}" for n in range(1, int(count[1]) + 1))
     return _scanned(prompt)
 
 

@@ -12,7 +12,7 @@ from magid_graph import pocket
 from magid_graph.config import Settings
 from magid_graph.context import Models
 from magid_graph.errors import ModelUnavailable, SettingsError
-from magid_graph.models import AestheticHead, Captioner, Chat, Embedder, SafetyClassifier, TextToImage
+from magid_graph.models import AestheticHead, Captioner, Chat, Embedder, Onlooker, SafetyClassifier, TextToImage
 
 _BACKENDS = {
     "llm": ("openai", "gguf", "fake"),
@@ -21,7 +21,7 @@ _BACKENDS = {
     "aesthetic": ("head", "fake"),
     "aesthetic_clip": ("open_clip", "fake"),
     "safety": ("opennsfw", "transformers", "fake"),
-    "captioner": ("transformers", "fake"),
+    "captioner": ("transformers", "openai", "fake"),
 }
 
 
@@ -192,18 +192,54 @@ def open_safety(name: str, settings: Settings) -> SafetyClassifier:
     raise _unknown("safety", name)
 
 
-def open_captioner(name: str, settings: Settings) -> Captioner:
+def open_captioner(name: str, settings: Settings) -> Captioner | Onlooker:
     backend, model = split_name(name)
+    looking = settings.captioner
     match backend:
         case "transformers":
             from magid_graph.models.caption import TransformersCaptioner
 
-            return TransformersCaptioner(_shipped(model, "captioner"), device=settings.run.device)
+            return TransformersCaptioner(
+                _shipped(model, "captioner"),
+                device=settings.run.device,
+                instruction=looking.instruction,
+                max_new_tokens=looking.max_tokens,
+                temperature=looking.temperature,
+                top_p=looking.top_p,
+                top_k=looking.top_k,
+            )
+        case "openai":
+            return _open_onlooker(model, settings)
         case "fake":
             from magid_graph.models.fake import FakeCaptioner
 
             return FakeCaptioner()
     raise _unknown("captioner", name)
+
+
+def _open_onlooker(model: str, settings: Settings) -> Onlooker:
+    from magid_graph.models.chat import OpenAIChat
+    from magid_graph.models.vision_chat import VisionChatCaptioner
+
+    name, _, url = model.partition("@")
+    looking = settings.captioner
+    chat = OpenAIChat(
+        name,
+        base_url=url or None,
+        api_key=_key_named(looking.api_key_env),
+        timeout_s=settings.llm.timeout_s,
+        max_retries=settings.llm.max_retries,
+        max_in_flight=looking.batch_size,
+    )
+    return VisionChatCaptioner(
+        chat,
+        instruction=looking.instruction,
+        temperature=looking.temperature,
+        top_p=looking.top_p,
+        top_k=looking.top_k,
+        max_tokens=looking.max_tokens,
+        max_side=looking.max_side,
+    )
 
 
 def _key_named(variable: str | None) -> str | None:
@@ -212,7 +248,7 @@ def _key_named(variable: str | None) -> str | None:
         return None
     key = os.environ.get(variable)
     if not key:
-        raise ModelUnavailable(f"`llm.api_key_env={variable}`: set `{variable}` to the key, or take the setting away")
+        raise ModelUnavailable(f"`api_key_env={variable}`: set `{variable}` to the key, or take the setting away")
     return key
 
 

@@ -23,12 +23,14 @@ _CONTEXT_TURNS = 8
 async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redescribed:
     """Ask for a better description, telling which checks failed, by how much, and what the pictures showed."""
     ctx, context, turn = runtime.context, state["context"], state["turn"]
+    # Of a dialogue that is the turn itself; a chain's context is one text, whatever the iteration.
+    at = len(context) - 1
     earlier = list(dict.fromkeys(attempt["description"] for attempt in state["attempts"]))
     shown = range(max(0, len(context) - _CONTEXT_TURNS), len(context))
     messages = prompts.render(
         "feedback/brief" if ctx.settings.scanner.is_brief else "feedback/full",
         dialogue=render_dialogue(context, shown),
-        index=turn,
+        index=at,
         utterance=harmless(context[-1]["text"]),
         attempts="\n".join(await _tell_all(ctx, state["attempts"])),
     )
@@ -37,10 +39,10 @@ async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redes
         "feedback",
         messages,
         # A description that repeats an earlier one is refused once; the second time it is drawn with new seeds.
-        lambda reply, is_last: parse_feedback(reply, turn=turn, earlier=[] if is_last else earlier),
+        lambda reply, is_last: parse_feedback(reply, turn=at, earlier=[] if is_last else earlier),
         seed=seed_for(ctx.settings.run.seed, state["key"], "feedback", turn, len(state["attempts"])),
         turn=turn,
-        grammar=feedback_grammar(turn, is_brief=ctx.settings.scanner.is_brief),
+        grammar=feedback_grammar(at, is_brief=ctx.settings.scanner.is_brief),
     )
     return {"description": description}
 

@@ -91,8 +91,10 @@ async def _run_check(ctx: Context, check: Check, state: IllustrateState, image: 
         raise
     except Exception as error:
         logger.warning("the %s check raised", check, exc_info=True)
+        if check in ctx.settings.qa.never_refuse:
+            return Judged(reason=None, note=None)
         return Judged(reason="unchecked", note=f"{check}: {error or type(error).__name__}")
-    reason = refusal(check, scores, ctx.settings.qa.limits())
+    reason = None if check in ctx.settings.qa.never_refuse else refusal(check, scores, ctx.settings.qa.limits())
     return Judged(reason=reason, note=f"{check}: no score" if reason == "unchecked" else None)
 
 

@@ -6,12 +6,14 @@ what to do differently; nothing in a reply is guessed at, and nothing is dropped
 
 from __future__ import annotations
 
+from magid_graph.protocol.descriptions import check as check_description
 from magid_graph.protocol.descriptions import normalised
-from magid_graph.protocol.replies import Found, parse_feedback, parse_numbered, parse_scan, parse_shortened
+from magid_graph.protocol.replies import Found, parse_feedback, parse_numbered, parse_scan, parse_shortened, read_list
 from magid_graph.protocol.transcript import harmless, merge_found, render_dialogue, rough_tokens, windows
 
 __all__ = [
     "Found",
+    "check_description",
     "harmless",
     "merge_found",
     "normalised",
@@ -19,6 +21,7 @@ __all__ = [
     "parse_numbered",
     "parse_scan",
     "parse_shortened",
+    "read_list",
     "render_dialogue",
     "rough_tokens",
     "windows",

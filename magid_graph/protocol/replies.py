@@ -85,13 +85,20 @@ def parse_shortened(reply: str, max_words: int) -> str:
 
 def parse_numbered(reply: str, count: int) -> list[str]:
     """Up to `count` different descriptions from a numbered list (or, when nothing is numbered, a bulleted one)."""
-    lines = _ANY_TAG.sub("\n", plain(reply)).split("\n")
     kept: dict[str, str] = {}
-    for item in _listed(lines, _NUMBERED) or _listed(lines, _BULLETED):
-        description = unquoted(item)
-        if normalised(description) and not _is_preamble(description):
-            kept.setdefault(normalised(description), description)
+    for description in read_list(reply):
+        kept.setdefault(normalised(description), description)
     return list(kept.values())[:count]
+
+
+def read_list(reply: str) -> list[str]:
+    """The items of a numbered list (or, when nothing is numbered, a bulleted one), repeats and all.
+
+    Blank items, and prose before, between and after, are not items.
+    """
+    lines = _ANY_TAG.sub("\n", plain(reply)).split("\n")
+    items = [unquoted(item) for item in _listed(lines, _NUMBERED) or _listed(lines, _BULLETED)]
+    return [item for item in items if normalised(item) and not _is_preamble(item)]
 
 
 def _choices(body: str, reason: str) -> Iterator[tuple[int, str]]:
