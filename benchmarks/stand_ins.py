@@ -181,7 +181,7 @@ def settings(*, batch_size: int = 8, in_flight: int = 0) -> Settings:
         llm=Llm(),
         generator=Generator(batch_size=batch_size),
         retry=Retry(regenerate=2, feedback=1),
-        run=RunSettings(in_flight=in_flight),
+        run=RunSettings(in_flight=in_flight, provenance=False),
     )
 
 

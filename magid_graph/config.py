@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from magid_graph.errors import SettingsError
@@ -307,7 +307,7 @@ def determining(settings: Settings, kind: Kind = "dialogue") -> dict[str, object
 
 def fingerprint(*parts: object) -> str:
     """64 hex digits that change when any part changes."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _preset_dir() -> Any:

@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from magid_graph.errors import StorageFailed, UsageError
 from magid_graph.pair_rows import PairRows
 from magid_graph.records import Attempt, BadRow, Batch, Chain, Dialogue, ItemState, Pair, Row, Span, is_bad, is_chain
@@ -294,16 +296,18 @@ class Journal:
 
 
 def _item_row(position: int, row: Row | BadRow) -> tuple[Any, ...]:
-    text = json.dumps(row, ensure_ascii=False)
+    text = _json(row)
     if is_bad(row):
         return position, row["key"], "failed", row["cause"], row["message"], text
     return position, row["key"], "pending", None, None, text
 
 
 def _finish(db: sqlite3.Connection, outcome: Outcome) -> None:
-    (position,) = db.execute("SELECT position FROM items WHERE key = ?", (outcome.key,)).fetchone()
-    for table in ("attempts", "pairs", "spans", "exchanges"):
-        db.execute(f"DELETE FROM {table} WHERE position = ?", (position,))
+    found = db.execute("SELECT position, finished_at FROM items WHERE key = ?", (outcome.key,)).fetchone()
+    position, finished_at = found
+    if finished_at is not None:
+        for table in ("attempts", "pairs", "spans", "exchanges"):
+            db.execute(f"DELETE FROM {table} WHERE position = ?", (position,))
     db.execute(
         "UPDATE items SET state = ?, reason = ?, message = ?, finished_at = ?, duration_s = ? WHERE position = ?",
         (outcome.state, outcome.reason, outcome.message, time.time(), outcome.duration_s, position),
@@ -331,4 +335,4 @@ def _shuffled(key: str) -> int:
 
 
 def _json(record: object) -> str:
-    return json.dumps(record, ensure_ascii=False)
+    return orjson.dumps(record).decode()

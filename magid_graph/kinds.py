@@ -29,8 +29,10 @@ class Kind:
     recursion_limit: Callable[[Settings], int]
     given: Callable[[Any], Any]
     """What the graph starts with, from a row of the journal."""
-    conclude: Callable[[str, Context, dict[str, Any]], Outcome]
-    """What became of an item whose graph run came to its end."""
+    concludes_from: str
+    """The one key of the state that is read at the end: to hand back the whole one at each step takes time."""
+    conclude: Callable[[str, Context, Any], Outcome]
+    """What became of an item whose graph run came to its end, from the value of that key; `None`: never written."""
     feed: Callable[[Journal, Desk, Settings, int | None, bool], Feed]
     """Where items come from: at most so many, and only those that were taken up again."""
 
@@ -39,12 +41,12 @@ def _dialogue_given(row: Dialogue) -> DialogueInput:
     return {"key": row["key"], "turns": row["turns"]}
 
 
-def conclude(key: str, state: dict[str, Any]) -> Outcome:
+def conclude(key: str, attempts: Sequence[Attempt] | None) -> Outcome:
     """Of a dialogue: accepted when at least one picture was kept; else rejected, with the reason.
 
     A moment that ended because a check could not run is a fault: with the check mended, a retry may accept it.
     """
-    attempts = _in_order(state["attempts"])
+    attempts = _in_order(attempts or ())
     if (unchecked := _unchecked(attempts)) is not None:
         return Outcome(key, "failed", "unchecked", unchecked["note"])
     if any(attempt["verdict"] == "accept" for attempt in attempts):
@@ -74,13 +76,13 @@ def _chain_given(row: Chain) -> ChainInput:
     }
 
 
-def conclude_chain(key: str, context: Context, state: dict[str, Any]) -> Outcome:
+def conclude_chain(key: str, context: Context, ended: str | None) -> Outcome:
     """Accepted, with why it ended, when at least one pair was; else rejected, with the reason."""
     attempts = _in_order(context.attempts)
     if (unchecked := _unchecked(attempts)) is not None:
         return Outcome(key, "failed", "unchecked", unchecked["note"])
     if any(pair["accepted"] for pair in context.pairs):
-        return Outcome(key, "accepted", state.get("ended") or "refused")
+        return Outcome(key, "accepted", ended or "refused")
     return Outcome(key, "rejected", attempts[-1]["reason"] if attempts else "unsafe")
 
 
@@ -113,7 +115,8 @@ DIALOGUE = Kind(
     graph=lambda settings: graph.dialogue(),
     recursion_limit=lambda settings: graph.recursion_limit(settings.retry),
     given=_dialogue_given,
-    conclude=lambda key, context, state: conclude(key, state),
+    concludes_from="attempts",
+    conclude=lambda key, context, attempts: conclude(key, attempts),
     feed=lambda journal, desk, settings, limit, only_retried: JournalFeed(journal, limit, only_retried=only_retried),
 )
 
@@ -124,6 +127,7 @@ PAIRS = Kind(
     graph=lambda settings: graph.chain(is_gated=settings.cycle.qa == "gate"),
     recursion_limit=graph.chain_recursion_limit,
     given=_chain_given,
+    concludes_from="ended",
     conclude=conclude_chain,
     feed=lambda journal, desk, settings, limit, only_retried: PairFeed(
         journal, desk, settings, only_retried=only_retried

@@ -114,13 +114,25 @@ class Runner:
         finally:
             self.progress.in_flight -= 1
 
+    async def _run_graph(self, item: Pending, context: Context) -> object:
+        """Run the graph to its end; the last value of what the kind concludes from."""
+        value: object = None
+        async for latest in self._graph.astream(
+            self._kind.given(item.row),
+            self._config,
+            context=context,
+            stream_mode="values",
+            output_keys=self._kind.concludes_from,
+        ):
+            value = latest
+        return value
+
     async def _outcome(self, item: Pending) -> Outcome:
         """Run the graph; a fault of this one item becomes its outcome."""
         key, context = item.row["key"], Context(self._desk, self._settings, retries=item.retries)
         started = time.perf_counter()
         try:
-            state = await self._graph.ainvoke(self._kind.given(item.row), self._config, context=context)
-            outcome = self._kind.conclude(key, context, state)
+            outcome = self._kind.conclude(key, context, await self._run_graph(item, context))
         except RunStopped:
             raise
         except MagidError as fault:

@@ -8,6 +8,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -33,7 +34,10 @@ class Writer:
 
     def __init__(self, open_: Callable[[], sqlite3.Connection]) -> None:
         self._open = open_
-        self._writes: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._writes: deque[_Write | None] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_rung = False
+        """The thread is about to look at what is waiting: to wake it takes longer than to lay a write down."""
         self._thread: threading.Thread | None = None
         self._fault: StorageFailed | None = None
         """Why a write failed; no further one is taken."""
@@ -52,7 +56,7 @@ class Writer:
     def close(self) -> None:
         """Write what was put, and end the thread."""
         if self._thread is not None:
-            self._writes.put(None)
+            self._lay_down(None)
             self._thread.join()
             self._thread = None
 
@@ -62,15 +66,22 @@ class Writer:
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_all, args=(self._open(),), name="journal", daemon=True)
             self._thread.start()
-        self._writes.put(write)
+        self._lay_down(write)
+
+    def _lay_down(self, write: _Write | None) -> None:
+        self._writes.append(write)
+        if not self._is_rung:
+            self._is_rung = True
+            self._bell.put(None)
 
     def _write_all(self, db: sqlite3.Connection) -> None:
         stopped = False
         while not stopped:
-            waiting = [self._writes.get()]
+            self._bell.get()
             time.sleep(_GATHERING_S)
-            while not self._writes.empty():
-                waiting.append(self._writes.get())
+            # Before looking: what is laid down from here on rings again.
+            self._is_rung = False
+            waiting = [self._writes.popleft() for _ in range(len(self._writes))]
             stopped = None in waiting
             self._fault = _commit(db, [write for write in waiting if write is not None]) or self._fault
         db.close()

@@ -114,7 +114,7 @@ async def test_a_limit_works_on_the_first_items_only(tmp_path: Path) -> None:
 )
 def test_an_item_with_a_kept_picture_is_accepted(verdicts: list[str], state: str, reason: str | None) -> None:
     attempts = [{"turn": 0, "n": n, "verdict": verdict, "reason": "ugly"} for n, verdict in enumerate(verdicts)]
-    outcome = conclude("a", {"attempts": attempts})
+    outcome = conclude("a", attempts)
     assert (outcome.state, outcome.reason) == (state, reason)
 
 

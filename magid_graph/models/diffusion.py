@@ -184,7 +184,8 @@ def blank(image: Image) -> bool:
     """Whether a picture is constant or almost so: what a VAE that overflows leaves behind. Milliseconds at 1024²."""
     import numpy as np
 
-    small = image.convert("RGB").reduce(max(1, min(image.size) // 64))
+    rgb, factor = image if image.mode == "RGB" else image.convert("RGB"), min(image.size) // 64
+    small = rgb.reduce(factor) if factor > 1 else rgb
     return float(np.asarray(small).std(axis=(0, 1)).max()) < BLANK_STDDEV
 
 

@@ -156,6 +156,8 @@ def _pattern(term: str) -> str:
 
 def _plain(text: str) -> str:
     """Compatibility forms unified, accents and invisible characters removed, case folded."""
+    if text.isascii():
+        return text.casefold()
     decomposed = unicodedata.normalize("NFKD", text)
     kept = (char for char in decomposed if unicodedata.category(char) not in ("Mn", "Cf"))
     return "".join(kept).casefold()
