@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from magid_graph.records import Placement
     from magid_graph.views import Exported
 
+NOT_ALIKE = 3
+"""Exit code of `rebuild` when a picture is not like the one that was described."""
+
 
 def export(
     run: options.Run,
@@ -43,6 +46,10 @@ def export(
         str | None,
         typer.Option("--license", help="What the data set is given on under; refused where a source allows less."),
     ] = None,
+    recipe_only: Annotated[
+        bool,
+        typer.Option("--recipe-only", help="No pictures: prompts, seeds, models, hashes; `rebuild` draws them again."),
+    ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Samples in a shard, about.")] = 1000,
     as_json: options.AsJson = False,
 ) -> None:
@@ -52,7 +59,7 @@ def export(
     from magid_graph.exporters import VIEWS, Layout
     from magid_graph.views import export_as, write_page, write_views
 
-    names = tuple(dict.fromkeys(format_ or ()))
+    names = _names(format_ or [], is_recipe=recipe_only)
     _check_names(names)
     layout = _layout(placement, splits, is_shuffled=shuffle, shard_size=shard_size)
     if not names and (out, licence, layout) != (None, None, Layout()):
@@ -79,13 +86,22 @@ def export(
         _show(one)
 
 
-def _check_names(names: tuple[str, ...]) -> None:
+def _check_names(names: tuple[str, ...], *, but: tuple[str, ...] = ()) -> None:
     from magid_graph.errors import UsageError
     from magid_graph.exporters import FORMATS, VIEWS
 
+    known = [name for name in (*FORMATS, *VIEWS) if name not in but]
     for name in names:
-        if name not in FORMATS and name not in VIEWS:
-            raise UsageError(f"there is no format `{name}`; formats: {', '.join([*FORMATS, *VIEWS])}")
+        if name not in known:
+            raise UsageError(f"there is no format `{name}`; formats: {', '.join(known)}")
+
+
+def _names(wanted: list[str], *, is_recipe: bool) -> tuple[str, ...]:
+    from magid_graph.errors import UsageError
+
+    if is_recipe and wanted:
+        raise UsageError("`--recipe-only` writes no pictures, `--format` does; give one of them")
+    return ("recipe",) if is_recipe else tuple(dict.fromkeys(wanted))
 
 
 def _layout(placement: str, splits: str, *, is_shuffled: bool, shard_size: int) -> Layout:
@@ -119,3 +135,34 @@ def _show(made: Exported) -> None:
     )
     for note, count in sorted(made.notes.items()):
         console.show(f"  {note}: {count}")
+
+
+def rebuild(
+    recipe: Annotated[Path, typer.Argument(help="Folder that `export --recipe-only` wrote.", metavar="RECIPE")],
+    out: Annotated[Path, typer.Option(help="Where pictures and data sets go; used again, it goes on.")],
+    format_: Annotated[
+        list[str] | None, typer.Option("--format", help="As for `export`; default imagefolder.", metavar="NAME")
+    ] = None,
+    set_: options.Assignments = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Draw the pictures of a recipe again and compare them; exit code 3 when one is not like what was described."""
+    from magid_graph import console
+    from magid_graph.exporters import VIEWS
+    from magid_graph.rebuild import rebuild as rebuild_
+
+    names = tuple(dict.fromkeys(format_ or ["imagefolder"]))
+    _check_names(names, but=(*VIEWS, "recipe"))
+    made = rebuild_(recipe, out, names, assignments=set_ or ())
+    counts = made["pictures"]
+    if as_json:
+        console.show_json(made)
+    else:
+        console.show(
+            f"{counts['same']} pictures are the same to the byte, {counts['alike']} look alike,"
+            f" {counts['different']} differ, {counts['not_drawn']} were not drawn"
+        )
+        console.show(f"compared: {made['compared']}")
+        for name, path in made["data_sets"].items():
+            console.show(f"{name}: {path}")
+    raise typer.Exit(NOT_ALIKE if counts["different"] or counts["not_drawn"] else 0)

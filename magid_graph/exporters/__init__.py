@@ -22,6 +22,7 @@ from magid_graph.exporters.magid import write_magid
 from magid_graph.exporters.openai import write_openai
 from magid_graph.exporters.parquet import write_parquet
 from magid_graph.exporters.prompts import write_prompts
+from magid_graph.exporters.recipe import write_recipe
 from magid_graph.exporters.samples import Sample
 from magid_graph.exporters.sharegpt import write_sharegpt
 from magid_graph.exporters.webdataset import write_webdataset
@@ -52,6 +53,7 @@ FORMATS: dict[str, Format] = {
     "openai": Format(write_openai, "{split}.jsonl"),
     "csv": Format(write_csv, "{split}.csv"),
     "jsonl": Format(write_jsonl, "{split}.jsonl"),
+    "recipe": Format(write_recipe, None),
 }
 
 VIEWS = {"prompts": write_prompts, "gallery": write_gallery}
