@@ -56,12 +56,12 @@ QUICK = Effort(on_device=300, repeats=2, per_repeat=400, parked=(200, 600), long
 
 
 @contextlib.asynccontextmanager
-async def ready(count: int, lent: Models, *, in_flight: int = 4 * BATCH) -> AsyncIterator[Runner]:
+async def ready(count: int, lent: Models, *, in_flight: int = 4 * BATCH, **how: bool) -> AsyncIterator[Runner]:
     """A runner over that many dialogues in a directory of its own."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "run.db")
         journal.ingest(dialogues(count))
-        chosen = settings(batch_size=BATCH, in_flight=in_flight)
+        chosen = settings(batch_size=BATCH, in_flight=in_flight, **how)
         desk = Desk(lent, chosen, journal, Artifacts(Path(folder)))
         try:
             yield Runner(journal, desk, chosen)
@@ -118,6 +118,28 @@ async def without_latency(repeats: int, per_repeat: int) -> list[Figure]:
         Figure("dialogues/s of one process, models that answer at once", per_repeat / min(wall_s), "/s", bar=300),
         Figure("CPU per dialogue, worst repeat", 1000 * max(cpu_s) / per_repeat, "ms"),
         Figure("dialogues/s, worst repeat", per_repeat / max(wall_s), "/s"),
+    ]
+
+
+async def cpu_of(count: int, **how: bool) -> float:
+    """Milliseconds of CPU per dialogue."""
+    async with ready(count, instant_models(), **how) as runner:
+        before = time.process_time()
+        await runner.run()
+        return 1000 * (time.process_time() - before) / count
+
+
+def of_recording(repeats: int, per_repeat: int) -> list[Figure]:
+    """What spans, and pictures that are files of their own, add: in turns with runs without, the best of each."""
+    ways: dict[str, dict[str, bool]] = {"with": {}, "without": {"spans": False}, "files": {"provenance": True}}
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(repeats):
+        for name, how in ways.items():
+            best[name] = min(best[name], asyncio.run(cpu_of(per_repeat, **how)))
+    share = 100 * (1 - best["without"] / best["with"])
+    return [
+        Figure("throughput that recording spans takes, by CPU", share, "%", bar=3, better="less"),
+        Figure("CPU per dialogue, each picture a synced file of its own", best["files"], "ms"),
     ]
 
 
@@ -265,6 +287,7 @@ def renamed(name: str, left: list[tuple[object, ...]], count: int) -> Iterator[t
 def measure(effort: Effort) -> Iterator[Figure]:
     yield from asyncio.run(on_device(effort.on_device))
     yield from asyncio.run(without_latency(effort.repeats, effort.per_repeat))
+    yield from of_recording(effort.repeats, effort.per_repeat)
     yield asyncio.run(per_parked(effort.parked))
     yield from asyncio.run(over_many(effort.long))
     yield from reopening(effort.finished)
@@ -276,8 +299,9 @@ def explained(figures: list[Figure]) -> str:
         "`python -m benchmarks.orchestration` prints this table. Models are stand-ins: a device whose batch takes "
         f"{device} (at most {BATCH} pictures), a language model that answers after {LLM_S} s, and QA that refuses "
         f"{100 * REFUSED:.0f} % of the pictures, so that every retry edge is taken; below the first block all of them "
-        "answer at once. Pictures are 16 x 16 pixels: encoding is the next section's. Rates and shares of time need"
-        " free CPU: a load average far above the number of cores means that other programs had most of it. "
+        "answer at once. Pictures are 16 x 16 pixels of 64 kinds, and equal ones are one file: encoding and syncing is "
+        "the next section's. Rates and shares of time need free CPU: a "
+        "load average far above the number of cores means that other programs had most of it. "
         f"{circumstances()}\n\n{table(figures)}"
     )
 

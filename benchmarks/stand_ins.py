@@ -173,15 +173,18 @@ def models(painter: Painter, *, talker: Talker | None = None, refused: float = 0
     )
 
 
-def settings(*, batch_size: int = 8, in_flight: int = 0) -> Settings:
-    """The paper's own retries: three attempts, one feedback, three more."""
+def settings(*, batch_size: int = 8, in_flight: int = 0, provenance: bool = False, spans: bool = True) -> Settings:
+    """The paper's own retries: three attempts, one feedback, three more.
+
+    `provenance`: with it every picture is a file of its own, written and synced; without, equal ones are one file.
+    """
     named = ModelNames(llm="fake:", text_to_image="fake:", clip="fake:", aesthetic="fake:", safety="fake:")
     return Settings(
         models=named,
         llm=Llm(),
         generator=Generator(batch_size=batch_size),
         retry=Retry(regenerate=2, feedback=1),
-        run=RunSettings(in_flight=in_flight, provenance=False),
+        run=RunSettings(in_flight=in_flight, provenance=provenance, spans=spans),
     )
 
 

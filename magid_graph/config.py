@@ -237,6 +237,8 @@ class RunSettings(Section):
     image_format: Literal["png", "jpeg"] = "png"
     provenance: bool = True
     """Write recipe, model and seed into each picture's file, and that it is AI-generated (pixels stay as drawn)."""
+    spans: Annotated[bool, HowOnly] = True
+    """Record every node run. Without, `trace` shows the pictures and their scores, but not the way to them."""
 
 
 class Settings(Section):

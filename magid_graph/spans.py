@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 
 from magid_graph.context import Context
 from magid_graph.journal import Asked
+from magid_graph.readers.text import normalise
 from magid_graph.records import Attempt, Span
 
 StateT_contra = TypeVar("StateT_contra", bound=Mapping[str, Any], contravariant=True)
@@ -31,6 +32,8 @@ def traced(name: str, node: Node[StateT_contra]) -> Node[StateT_contra]:
     """The node, leaving a span in its run's context each time it runs."""
 
     async def run(state: StateT_contra, runtime: Runtime[Context]) -> Any:
+        if not runtime.context.settings.run.spans:
+            return _kept(await node(state, runtime), runtime.context)
         span: Span = {
             "node": name,
             "turn": state.get("turn"),
@@ -42,14 +45,12 @@ def traced(name: str, node: Node[StateT_contra]) -> Node[StateT_contra]:
         asked_before = len(runtime.context.asked)
         started = time.perf_counter()
         try:
-            wrote = await node(state, runtime)
+            wrote = _kept(await node(state, runtime), runtime.context)
         except BaseException as error:
-            span["error"] = f"{type(error).__name__}: {error}"[:_MOST_CHARS]
+            span["error"] = normalise(f"{type(error).__name__}: {error}")[:_MOST_CHARS]
             raise
         else:
             span["wrote"] = _without_rows(wrote)
-            runtime.context.attempts.extend(wrote.get("attempts", ()))
-            runtime.context.pairs.extend(wrote.get("pairs", ()))
             if "verdict" in wrote:
                 span["edge"] = wrote["verdict"]
             elif "ended" in wrote:
@@ -66,6 +67,13 @@ def traced(name: str, node: Node[StateT_contra]) -> Node[StateT_contra]:
     run.__name__ = node.__name__
     run.__doc__ = node.__doc__
     return run
+
+
+def _kept(wrote: Any, context: Context) -> Any:
+    """What the node wrote; what has rows of its own in the journal is kept for them."""
+    context.attempts.extend(wrote.get("attempts", ()))
+    context.pairs.extend(wrote.get("pairs", ()))
+    return wrote
 
 
 def _asked_by(span: Span, asked: Sequence[Asked]) -> int:

@@ -84,6 +84,7 @@ class Writer:
             waiting = [self._writes.popleft() for _ in range(len(self._writes))]
             stopped = None in waiting
             self._fault = _commit(db, [write for write in waiting if write is not None]) or self._fault
+            del waiting  # or an idle thread would keep the last writes alive
         db.close()
 
 

@@ -468,3 +468,9 @@ WAYS = {"boat": 1, "lighthouse": 2, "bridge": 3, "castle": 6}
 
 def test_the_obedient_model_speaks_the_protocol() -> None:
     assert "none" in obedient([{"role": "user", "content": "Utterance: 0: hello"}])
+
+
+async def test_without_spans_the_pictures_and_their_scores_stay_on_record(tmp_path: Path) -> None:
+    run = await run_dialogue(tmp_path, settings=fake_settings(run={"spans": False}))
+    assert run.spans == []
+    assert run.each("verdict") == ["accept"]

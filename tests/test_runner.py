@@ -17,6 +17,7 @@ from magid_graph.journal import Journal, Outcome
 from magid_graph.kinds import conclude
 from magid_graph.models import Message
 from magid_graph.models.fake import FakeEmbedder, FakeSafety, FakeTextToImage, obedient
+from magid_graph.readers.text import normalise
 from magid_graph.records import BadRow, Dialogue
 from magid_graph.runner import Runner
 from tests.graph_runs import Fakes, NotedChat, NotedPainter, answer, desk, dialogue, fake_settings
@@ -74,7 +75,11 @@ async def test_every_row_of_the_input_ends_in_exactly_one_state(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("error", "cause"),
-    [(ServerFailed("it said 500"), "server_error"), (ZeroDivisionError("a bug"), "unexpected")],
+    [
+        (ServerFailed("it said 500"), "server_error"),
+        (ZeroDivisionError("a bug"), "unexpected"),
+        (ValueError("half an emoji: \ud83d"), "unexpected"),
+    ],
 )
 async def test_one_bad_dialogue_never_stops_the_others(tmp_path: Path, error: Exception, cause: str) -> None:
     chat = NotedChat(spoiling("number 3\n", error))
@@ -82,7 +87,7 @@ async def test_one_bad_dialogue_never_stops_the_others(tmp_path: Path, error: Ex
         await runner.run()
         (failed,) = journal.items(["failed"])
         assert (failed.key, failed.reason) == ("d3", cause)
-        assert str(error) in (failed.message or "")
+        assert normalise(str(error)) in (failed.message or "")
         assert journal.counts()["accepted"] == 11
 
 

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from magid_graph.config import Check, Qa, Retry
 from magid_graph.context import Context
 from magid_graph.errors import RunStopped
+from magid_graph.readers.text import normalise
 from magid_graph.records import Attempt, ImageFile, Limits, Reason, Scores, Verdict
 from magid_graph.state import Assessed, Drawing, IllustrateState, Judged
 
@@ -93,7 +94,7 @@ async def _run_check(ctx: Context, check: Check, state: IllustrateState, image: 
         logger.warning("the %s check raised", check, exc_info=True)
         if check in ctx.settings.qa.never_refuse:
             return Judged(reason=None, note=None)
-        return Judged(reason="unchecked", note=f"{check}: {error or type(error).__name__}")
+        return Judged(reason="unchecked", note=normalise(f"{check}: {str(error) or type(error).__name__}"))
     reason = None if check in ctx.settings.qa.never_refuse else refusal(check, scores, ctx.settings.qa.limits())
     return Judged(reason=reason, note=f"{check}: no score" if reason == "unchecked" else None)
 
