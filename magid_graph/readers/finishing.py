@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -74,14 +75,15 @@ class Finishing:
     def _turns(self, draft: Draft) -> list[Turn]:
         is_made = self._settings.speakers == "alternate" and not any(speaker for speaker, _ in draft.turns)
         turns: list[Turn] = []
+        reword = self._wording
         for at, (speaker, text) in enumerate(draft.turns):
             if len(text) > self._max_chars:
                 raise BadItem(f"turn {at} has {len(text):,} characters; `max_utterance_chars` is {self._max_chars:,}")
             text = normalise(text)
-            text = self._wording(text).strip() if self._wording else text.strip()
+            text = reword(text).strip() if reword else text.strip()
             if not text:
                 raise BadItem(f"turn {at} has no text")
-            turns.append(Turn(speaker=alternate(at) if is_made else _name(speaker), text=text))
+            turns.append({"speaker": alternate(at) if is_made else _name(speaker), "text": text})
         return turns
 
     def _claimed(self, given: str | None, turns: list[Turn], source: Source, part: int) -> str:
@@ -130,6 +132,7 @@ def _given(found: Any) -> str | None:
     return normalise(str(found)) or None
 
 
+@lru_cache(4096)
 def _name(speaker: str | None) -> str | None:
     return None if speaker is None else " ".join(normalise(speaker).split()) or None
 

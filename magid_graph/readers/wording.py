@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 _APOSTROPHE = re.compile(r"(?<=\w) (['’]) ?(?=(?:s|re|ve|ll|d|m)\b)|(?<=\w)(['’]) (?=(?:s|re|ve|ll|d|m)\b)", re.I)
 _NOT = re.compile(r"(?<=\w) ?(?=n ?['’] ?t\b)(n) ?(['’]) ?(t)\b", re.I)
@@ -28,11 +29,29 @@ def detokenised(text: str) -> str:
 
 def with_emoji(text: str) -> str:
     """`:camera_with_flash:` as the emoji; only names of the Unicode list, so `5:30 and 6:15` and `:x:` stay."""
-    if text.count(":") < 2:
+    pieces = text.split(":")
+    if len(pieces) < 3:
         return text
-    import emoji
+    names, turned, at = _emoji_by_name(), [pieces[0]], 1
+    while at < len(pieces):
+        # `emoji.emojize` takes 8 microseconds for an utterance, ten times as long.
+        if at + 1 < len(pieces) and (found := names.get(pieces[at])):
+            turned.append(found + pieces[at + 1])
+            at += 2
+        else:
+            turned.append(f":{pieces[at]}")
+            at += 1
+    return "".join(turned)
 
-    return emoji.emojize(text)
+
+@cache
+def _emoji_by_name() -> dict[str, str]:
+    """As `emoji.demojize` names them; of several forms of one emoji, the fully qualified one."""
+    from emoji import EMOJI_DATA
+
+    # The lower the status, the better qualified; the last form of a name stays.
+    by_status = sorted(EMOJI_DATA.items(), key=lambda item: -item[1]["status"])
+    return {about["en"].strip(":"): form for form, about in by_status}
 
 
 def wording(*, emoji: bool, detokenise: bool) -> Callable[[str], str] | None:
