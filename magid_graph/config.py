@@ -295,6 +295,18 @@ def load(preset: str = DEFAULT_PRESET, *, config_path: Path | None = None, assig
     return Loaded(_validated(values, origins), preset, origins)
 
 
+def changed(settings: Settings, assignments: Sequence[str]) -> Settings:
+    """The settings with these `key=value` over them.
+
+    Raises:
+        SettingsError: unknown key, wrong type, out of range.
+    """
+    layer = dict(_flatten(_parse_assignments(assignments)))
+    for key in layer:
+        _refuse_unknown(key, "--set")
+    return _validated(flat(settings) | layer, dict.fromkeys(layer, "--set"))
+
+
 def flat(settings: Settings) -> dict[str, object]:
     """`{"qa.min_aesthetic": 5.1, …}`, every key."""
     return dict(_flatten(settings.model_dump(mode="json")))

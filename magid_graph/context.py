@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from magid_graph.artifacts import Artifacts
 from magid_graph.config import Settings, fingerprint
 from magid_graph.diversity import Seen
 from magid_graph.errors import BlankPicture
-from magid_graph.journal import Asked, Journal
+from magid_graph.journal import Asked
 from magid_graph.models import (
     AestheticHead,
     Captioner,
@@ -64,6 +64,16 @@ class Models:
     captioner: Captioner | Onlooker | None = None
 
 
+class Calls(Protocol):
+    """Where finished calls are kept: a run's journal, or that of a branch with what its original paid for."""
+
+    def recall(self, call: str) -> dict[str, Any] | None:
+        """What the call with this hash returned, if it is known."""
+
+    def remember(self, call: str, kind: str, value: dict[str, Any]) -> None:
+        """Keep what a call returned."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What the live view shows of the models' work."""
@@ -78,7 +88,7 @@ class Tally:
 class Desk:
     """Where nodes hand in their model calls: merged into batches, cached by content, saved off the event loop."""
 
-    def __init__(self, models: Models, settings: Settings, journal: Journal, artifacts: Artifacts) -> None:
+    def __init__(self, models: Models, settings: Settings, journal: Calls, artifacts: Artifacts) -> None:
         self.models = models
         self.artifacts = artifacts
         self.tally = Tally()
@@ -283,6 +293,8 @@ class Context:
     settings: Settings
     retries: int = 0
     """How often this item was taken up again after a failure: that many more questions and draws are allowed."""
+    seeds: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    """Seeds that a person chose, by turn and number of the attempt."""
     spans: list[Span] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)

@@ -50,6 +50,7 @@ from magid_graph.state import (
     InHand,
     PairsInput,
     PairsState,
+    Resumed,
 )
 
 
@@ -132,6 +133,13 @@ def illustrate() -> Any:
     return _illustrated(graph).compile(name="illustrate")
 
 
+def illustrate_from(node: str) -> Any:
+    """The same graph for a moment that has come as far as this node: its state goes in as `moment`."""
+    graph = StateGraph(Resumed, context_schema=Context, output_schema=Illustrated)
+    graph.add_conditional_edges(START, Router(lambda state: Send(node, {"moment": state["moment"]})), [node])
+    return _illustrated(graph).compile(name="illustrate")
+
+
 def dialogue() -> Any:
     """The graph that makes one dialogue multi-modal."""
     graph = StateGraph(DialogueState, context_schema=Context, input_schema=DialogueInput)
@@ -155,14 +163,31 @@ def pairs() -> Any:
 def chain(*, is_gated: bool = True) -> Any:
     """The graph that makes the pairs of one chain. Where it is not gated, it goes on over pictures that QA refused."""
     graph = StateGraph(ChainState, context_schema=Context, input_schema=ChainInput)
-    _illustrated(graph, accepted="captioner", discarded=END if is_gated else "captioner")
-    graph.add_node("captioner", on_chain(traced("captioner", look)), input_schema=ChainState)
     graph.add_conditional_edges(
         START, Router(begin_chain), {"given picture": "captioner", "first description": "generator"}
     )
+    return _chained(graph, is_gated=is_gated).compile(name="chain")
+
+
+def chain_from(node: str, *, is_gated: bool = True) -> Any:
+    """The same graph for a chain that has come as far as this node: `moment` is its iteration in hand."""
+    graph = StateGraph(ChainState, context_schema=Context)
+    graph.add_conditional_edges(START, Router(lambda state: _on(node, state)), [node])
+    return _chained(graph, is_gated=is_gated).compile(name="chain")
+
+
+def _on(node: str, state: ChainState) -> Send | str:
+    """The captioner sees the whole chain, the others are sent the iteration in hand."""
+    return node if node == "captioner" else Send(node, {"moment": state["moment"]})
+
+
+def _chained(graph: StateGraph[Any, Context, Any, Any], *, is_gated: bool) -> StateGraph[Any, Context, Any, Any]:
+    """The graph with the nodes and edges along which each iteration goes."""
+    _illustrated(graph, accepted="captioner", discarded=END if is_gated else "captioner")
+    graph.add_node("captioner", on_chain(traced("captioner", look)), input_schema=ChainState)
     ends: dict[Hashable, str] = dict.fromkeys(get_args(End), END)
     graph.add_conditional_edges("captioner", Router(after_captioner), {"next": "generator", **ends})
-    return graph.compile(name="chain")
+    return graph
 
 
 GRAPHS: dict[str, Callable[[], Any]] = {

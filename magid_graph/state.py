@@ -85,6 +85,10 @@ class Illustrated(TypedDict):
     attempts: Annotated[list[Attempt], operator.add]
 
 
+class Resumed(InHand, Illustrated):
+    """What a run of the `illustrate` graph starts with, when it is to go on from a later node."""
+
+
 class Drawn(TypedDict):
     """What the generator writes."""
 

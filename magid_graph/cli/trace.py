@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shlex
 from itertools import islice
@@ -14,6 +15,8 @@ from typer.core import TyperGroup
 from magid_graph.cli import options
 
 if TYPE_CHECKING:
+    from magid_graph.run_dir import RunDir
+    from magid_graph.trace.diffing import Pair
     from magid_graph.trace.reading import Reading
     from magid_graph.trace.wanted import Wanted
 
@@ -118,3 +121,128 @@ def _show_item(reading: Reading, item: str, wanted: Wanted, *, full: bool, image
     place = shlex.join([str(reading.run.path), trace.key])
     for step in next_steps(trace, f"magid-graph trace{{}} {place}"):
         console.show(f"next: {step}")
+
+
+@trace.command()
+def replay(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or its name under outputs/.")],
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Key of an item, or its beginning.")],
+    from_: Annotated[str, typer.Option("--from", metavar="NODE[#ATTEMPT]", help="Where to begin, e.g. qa#2.")],
+    turn: Annotated[int | None, typer.Option(help="Which moment (or iteration), where there are several.")] = None,
+    set_: options.Assignments = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option("--limit", metavar="NAME=VALUE", help="A limit of QA, e.g. min_aesthetic=5.4; may be repeated."),
+    ] = None,
+    description: Annotated[str | None, typer.Option(help="Draw this instead; from generator.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the next picture.")] = None,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Draw pictures in the terminal.")] = True,
+    as_json: options.AsJson = False,
+) -> None:
+    """Run the graph on from a recorded state, as a branch beside the original, which stays as it is.
+
+    What the original has paid for is not paid again. Without a change, the pictures come out the same.
+    """
+    from magid_graph import console, run_dir
+    from magid_graph.models.opening import check_names, open_models
+    from magid_graph.trace.reading import Reading
+    from magid_graph.trace.replay import Change, plan
+    from magid_graph.trace.replay import replay as run_on
+
+    assignments = [*(set_ or ()), *(f"qa.{one}" for one in limit or ())]
+    opened = run_dir.open_run(run)
+    with contextlib.closing(Reading(opened)) as reading:
+        planned = plan(reading, item, from_, Change(assignments, description, seed), turn=turn)
+        check_names(planned.settings)
+        console.say("opening the models …")
+        with open_models(planned.settings) as models:
+            branch = asyncio.run(run_on(planned, models))
+    paid = {
+        "questions": branch.paid.llm_calls,
+        "pictures": branch.paid.drawn,
+        "captions": branch.paid.captions,
+        "from_cache": branch.paid.from_cache,
+    }
+    if as_json:
+        compared = _compared(opened, branch.run, branch.key)
+        console.show_json({"branch": str(branch.run.path), "changes": branch.changes, "paid": paid, **compared})
+        return
+    console.show(f"branch {branch.run.path}: {branch.key} from {planned.step.name}")
+    console.show(f"changed: {'; '.join(branch.changes) or 'nothing'}")
+    console.show("paid: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in paid.items()))
+    console.show()
+    _show_beside(opened, branch.run, branch.key, images=images)
+    console.show(f"next: `magid-graph trace diff {shlex.quote(str(branch.run.path))}` shows this again")
+
+
+@trace.command()
+def diff(
+    one: Annotated[Path, typer.Argument(metavar="RUN", help="A branch, to be compared with its original; or a run.")],
+    other: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The run to compare it with.")] = None,
+    item: Annotated[str | None, typer.Argument(metavar="[ITEM]", help="Only this item, attempt by attempt.")] = None,
+    images: Annotated[bool, typer.Option("--images/--no-images", help="Draw pictures in the terminal.")] = True,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show a branch beside its original, or two runs over the same items."""
+    from magid_graph import console, run_dir
+    from magid_graph.trace.branch import original_of
+
+    right = run_dir.open_run(one)
+    if other is None:
+        left = original_of(right)
+        item = right.manifest["derived"].get("item")
+    else:
+        left, right = right, run_dir.open_run(other)
+    if item is not None:
+        if as_json:
+            console.show_json(_compared(left, right, item))
+        else:
+            _show_beside(left, right, item, images=images)
+        return
+    _show_runs(left, right, as_json=as_json)
+
+
+def _show_runs(left: RunDir, right: RunDir, *, as_json: bool) -> None:
+    from magid_graph import console, run_dir
+    from magid_graph.trace import diffing
+    from magid_graph.trace.reading import Reading
+    from magid_graph.trace.side_by_side import runs_beside
+
+    changes = run_dir.difference(left, right)
+    with contextlib.closing(Reading(left)) as one, contextlib.closing(Reading(right)) as other:
+        found = diffing.compare(one, other)
+    if as_json:
+        items = [diffing.as_json(pair) for pair in found.changed]
+        only = {"only_left": found.only_left, "only_right": found.only_right}
+        console.show_json({"changes": changes, "same": found.same, "changed": items, **only})
+        return
+    console.draw(runs_beside(found, changes, (str(left.path), str(right.path))))
+    if found.changed:
+        place = shlex.join([str(left.path), str(right.path), found.changed[0].left.key])
+        console.show(f"next: `magid-graph trace diff {place}` shows one item attempt by attempt")
+
+
+def _pair(left: RunDir, right: RunDir, item: str) -> Pair:
+    from magid_graph.trace.diffing import Pair
+    from magid_graph.trace.reading import Reading
+
+    with contextlib.closing(Reading(left)) as one, contextlib.closing(Reading(right)) as other:
+        return Pair(one.trace(item), other.trace(item))
+
+
+def _compared(left: RunDir, right: RunDir, item: str) -> dict[str, Any]:
+    from magid_graph.trace.diffing import as_json
+
+    return as_json(_pair(left, right, item))
+
+
+def _show_beside(left: RunDir, right: RunDir, item: str, *, images: bool) -> None:
+    from magid_graph import console
+    from magid_graph.trace.pictures import graphics_of
+    from magid_graph.trace.side_by_side import item_beside
+
+    graphics = graphics_of(console.out) if images else "none"
+    names = (
+        ("original", f"branch {right.path.name}") if "derived" in right.manifest else (left.path.name, right.path.name)
+    )
+    console.draw(item_beside(_pair(left, right, item), (left.path, right.path), names, graphics))

@@ -43,6 +43,9 @@ async def _draw_until_not_blank(ctx: Context, state: IllustrateState, prompt: st
 
 
 def _seed(ctx: Context, state: IllustrateState, *, fault: int) -> int:
+    chosen = ctx.seeds.get((state["turn"], len(state["attempts"])))
+    if chosen is not None:
+        return chosen + fault
     return seed_for(ctx.settings.run.seed, state["key"], state["turn"], len(state["attempts"]), fault)
 
 

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from magid_graph.records import Span, is_chain
+from magid_graph.records import Span, Turn, is_chain
 from magid_graph.state import Drawing
 from magid_graph.trace.rows import Row
 
 
 def state_before(row: Row, span: Span) -> dict[str, Any]:
     """The slice of state that the node saw when it began; what the graph is run on from in a replay."""
-    turns = row.input["turns"] if row.input is not None and not is_chain(row.input) else []
     turn, n = span["turn"], span["attempt"] or 0
     if turn is None:
-        return {"key": row.key, "turns": turns}
+        return {"key": row.key, "turns": _turns(row)}
     of_turn = [attempt for attempt in row.attempts if attempt["turn"] == turn]
     earlier = [attempt for attempt in of_turn if attempt["n"] < n]
     state: dict[str, Any] = {
         "key": row.key,
         "turn": turn,
-        "context": turns[: turn + 1],
+        "context": _context(row, turn),
         "description": description_of(row, turn, n, is_written=span["node"] != "feedback"),
         "attempts": earlier,
     }
@@ -32,6 +31,32 @@ def state_before(row: Row, span: Span) -> dict[str, Any]:
         state["verdict"] = earlier[-1]["verdict"]
     drawn = drawing_of(row, turn, n if span["node"] == "qa" else n - 1)
     return state if drawn is None else state | {"drawing": drawn}
+
+
+def chain_before(row: Row, turn: int) -> dict[str, Any]:
+    """What the captioner and the routers of a chain see besides the iteration in hand."""
+    assert row.input is not None
+    assert is_chain(row.input)
+    return {
+        "key": row.key,
+        "batch": row.input["batch"],
+        "chain": row.input["chain"],
+        "topic": row.input["topic"],
+        "first": row.input["description"],
+        "pairs": [pair for pair in row.pairs if pair["iteration"] < turn],
+    }
+
+
+def _turns(row: Row) -> list[Turn]:
+    return row.input["turns"] if row.input is not None and not is_chain(row.input) else []
+
+
+def _context(row: Row, turn: int) -> list[Turn]:
+    """The utterance with those before it; in a chain, the text that was to be drawn."""
+    if row.input is None or not is_chain(row.input):
+        return _turns(row)[: turn + 1]
+    before = [pair["caption"] for pair in row.pairs if pair["iteration"] == turn - 1]
+    return [Turn(speaker=None, text=before[0] if before else row.input["description"] or "")]
 
 
 def description_of(row: Row, turn: int, n: int, *, is_written: bool) -> str:
@@ -47,7 +72,7 @@ def description_of(row: Row, turn: int, n: int, *, is_written: bool) -> str:
         for moment in moments_in(span):
             if moment["turn"] == turn and n == 0:
                 return str(moment.get("description", ""))
-    return ""
+    return _context(row, turn)[-1]["text"] if turn >= 0 and row.input is not None and is_chain(row.input) else ""
 
 
 def moments_in(span: Span) -> list[dict[str, Any]]:
@@ -72,4 +97,10 @@ def drawing_of(row: Row, turn: int, n: int) -> Drawing | None:
                 image=attempt["image"],
                 refused_term=None,
             )
-    return None
+    return _given(row) if turn == 0 else None
+
+
+def _given(row: Row) -> Drawing | None:
+    """The picture that a chain began with."""
+    image = row.input.get("image") if row.input is not None and is_chain(row.input) else None
+    return None if image is None else Drawing(prompt="", fitted="whole", seed=0, image=image, refused_term=None)

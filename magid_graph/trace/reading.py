@@ -79,11 +79,11 @@ class Reading:
         self.kind: Kind = run.kind()
         self.retry = Retry.model_validate(run.manifest["settings"].get("retry", {}))
         self.limits = run.settings().qa.limits()
-        self._rows = Rows(run)
+        self.rows = Rows(run)
 
     def traces(self, states: Sequence[ItemState] | None = None, *, with_exchanges: bool = True) -> Iterator[Trace]:
         """The items in the input's order, streamed; without exchanges, the steps' are empty and reading is faster."""
-        for row in self._rows.stream(states, with_exchanges=with_exchanges):
+        for row in self.rows.stream(states, with_exchanges=with_exchanges):
             yield self._trace(row)
 
     def trace(self, name: str) -> Trace:
@@ -92,18 +92,23 @@ class Reading:
         Raises:
             UsageError: there is no such item, or several keys begin so.
         """
-        key = self._rows.key_of(name)
-        row = self._rows.one(key)
+        key = self.rows.key_of(name)
+        row = self.rows.one(key)
         assert row is not None
         return self._trace(row)
 
+    def find(self, key: str) -> Trace | None:
+        """The item with exactly this key, if there is one."""
+        row = self.rows.one(key)
+        return None if row is None else self._trace(row)
+
     def counts(self) -> dict[ItemState, int]:
         """How many items are in each state."""
-        return self._rows.counts()
+        return self.rows.counts()
 
     def pictures(self) -> int:
         """How many attempts and pairs there are, each with a picture or, where none was drawn, without."""
-        return self._rows.pictures()
+        return self.rows.pictures()
 
     def _trace(self, row: Row) -> Trace:
         return Trace(
@@ -122,4 +127,4 @@ class Reading:
         )
 
     def close(self) -> None:
-        self._rows.close()
+        self.rows.close()

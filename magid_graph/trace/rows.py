@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from magid_graph.errors import StorageFailed, UsageError
-from magid_graph.journal import STATES
+from magid_graph.journal import STATES, Asked
 from magid_graph.records import Attempt, Chain, Dialogue, Exchange, ItemState, Pair, Span, is_bad
 from magid_graph.run_dir import RunDir
 
@@ -113,6 +113,22 @@ class Rows:
         near = difflib.get_close_matches(name, keys, 3)
         hint = f"; did you mean {', '.join(f'`{key}`' for key in near)}?" if near else ""
         raise UsageError(f"there is no item `{name}` in `{self._path.parent}`{hint}")
+
+    def keys(self) -> list[str]:
+        """Of all items, in the input's order."""
+        return [key for (key,) in self._db.execute("SELECT key FROM items ORDER BY position")]
+
+    def asked(self, position: int) -> list[Asked]:
+        """The exchanges of an item, by the hashes of their calls."""
+        rows = self._db.execute(
+            "SELECT node, turn, call, cached FROM exchanges WHERE position = ? ORDER BY seq", (position,)
+        )
+        return [Asked(node, turn, call, bool(cached)) for node, turn, call, cached in rows]
+
+    def call(self, call: str) -> tuple[str, dict[str, Any]] | None:
+        """The kind of the call with this hash, and what it returned, if it is known."""
+        found = self._db.execute("SELECT kind, value FROM calls WHERE hash = ?", (call,)).fetchone()
+        return (found[0], json.loads(found[1])) if found else None
 
     def counts(self) -> dict[ItemState, int]:
         found = dict(self._db.execute("SELECT state, count(*) FROM items GROUP BY state").fetchall())

@@ -92,6 +92,9 @@ def _wrote(row: Row, span: Span, attempt: Attempt | None, of_turn: Sequence[Atte
             return {"drawing": drawing_of(row, turn, n)} if turn is not None else span["wrote"]
         case "qa" if attempt is not None:
             return {"attempts": [attempt], "verdict": attempt["verdict"]}
+        case "captioner":
+            pairs = [pair for pair in row.pairs if pair["iteration"] == turn]
+            return {**span["wrote"], "pairs": pairs}
         case "feedback" if turn is not None:
             return {"description": description_of(row, turn, n, is_written=True)}
         case _:
