@@ -13,22 +13,30 @@ from typing import Any
 from magid_graph import __version__
 from magid_graph.artifacts import Artifacts, write_atomically
 from magid_graph.errors import DamagedPicture, UsageError
-from magid_graph.exporters import FORMATS, READS_EXCHANGES, VIEWS, Folder, Layout
+from magid_graph.exporters import FORMATS, Folder, Layout
 from magid_graph.exporters.card import write_card
 from magid_graph.exporters.folder import renewed
 from magid_graph.exporters.items import finished_items
 from magid_graph.exporters.licences import licence_for
+from magid_graph.exporters.prompts import write_prompts
 from magid_graph.exporters.samples import samples
 from magid_graph.figures import figures_of
 from magid_graph.journal import Journal
+from magid_graph.page import write_page
 from magid_graph.readers.text import normalise
 from magid_graph.records import Kind
 from magid_graph.run_dir import RunDir
+from magid_graph.trace.reading import Reading
 
 _DATASET: dict[Kind, tuple[str, ...]] = {"dialogue": ("magid", "imagefolder"), "pairs": ("imagefolder",)}
 """The formats of the data set that a run ends with: quick to write, and loaded without a word of code."""
 _INDEX = {"magid": "magi_dataset.json", "imagefolder": "train/metadata.jsonl"}
-_PAGES: dict[Kind, tuple[str, ...]] = {"dialogue": ("prompts", "gallery"), "pairs": ("prompts",)}
+
+VIEWS = ("prompts", "gallery")
+"""What a run shows of itself to people, in its own directory."""
+
+_MOST_IN_GALLERY = 500
+"""Items of the page that every run ends with: written in a second, however large the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +78,22 @@ def write_views(run: RunDir, journal: Journal) -> dict[str, str]:
     dataset = run.path / "dataset"
     _export(run, journal, _DATASET[run.kind()], dataset, Layout())
     files = {name: dataset / _INDEX[name] for name in _DATASET[run.kind()]}
-    files |= {name: write_page(run, journal, name) for name in _PAGES[run.kind()]}
+    files |= {name: write_view(run, journal, name) for name in VIEWS}
     places = {name: file.relative_to(run.path).as_posix() for name, file in files.items()}
     write_atomically(_note(run), json.dumps({"magid_graph": __version__, "files": places}).encode())
     return {name: str(file) for name, file in files.items()}
 
 
-def write_page(run: RunDir, journal: Journal, name: str) -> Path:
-    """Write one of the pages in the run's own directory."""
-    # Exchanges are most of a journal: only the page that shows them reads them.
-    return VIEWS[name](finished_items(journal, with_exchanges=name in READS_EXCHANGES), run.path)
+def write_view(run: RunDir, journal: Journal, name: str) -> Path:
+    """Write what a person looks at: every question and its reply, or the page that is small enough to be always there.
+
+    `magid-graph trace RUN --html` writes the page of all items, with prompts, replies and pictures inside.
+    """
+    if name == "prompts":
+        return write_prompts(finished_items(journal), run.path)
+    with contextlib.closing(Reading(run)) as reading:
+        page = run.path / "gallery.html"
+        return write_page(reading, page, most=_MOST_IN_GALLERY, is_embedding=False, with_exchanges=False).path
 
 
 def export_as(

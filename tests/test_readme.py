@@ -14,7 +14,7 @@ import typer
 
 from magid_graph import config, graph
 from magid_graph.cli import app
-from magid_graph.exporters import VIEWS
+from magid_graph.views import VIEWS
 from tests.command_line import Terminal, written
 
 ROOT = Path(__file__).parent.parent

@@ -56,8 +56,8 @@ def export(
     """Write a run as a data set. Written again, only what has changed is written."""
     from magid_graph import console, run_dir
     from magid_graph.errors import UsageError
-    from magid_graph.exporters import VIEWS, Layout
-    from magid_graph.views import export_as, write_page, write_views
+    from magid_graph.exporters import Layout
+    from magid_graph.views import VIEWS, export_as, write_view, write_views
 
     names = _names(format_ or [], is_recipe=recipe_only)
     _check_names(names)
@@ -70,7 +70,7 @@ def export(
             files = write_views(opened, journal)
             made = []
         else:
-            files = {name: str(write_page(opened, journal, name)) for name in names if name in VIEWS}
+            files = {name: str(write_view(opened, journal, name)) for name in names if name in VIEWS}
             made = [
                 export_as(opened, journal, name, layout, out=out, licence=licence)
                 for name in names
@@ -88,7 +88,8 @@ def export(
 
 def _check_names(names: tuple[str, ...], *, but: tuple[str, ...] = ()) -> None:
     from magid_graph.errors import UsageError
-    from magid_graph.exporters import FORMATS, VIEWS
+    from magid_graph.exporters import FORMATS
+    from magid_graph.views import VIEWS
 
     known = [name for name in (*FORMATS, *VIEWS) if name not in but]
     for name in names:
@@ -148,8 +149,8 @@ def rebuild(
 ) -> None:
     """Draw the pictures of a recipe again and compare them; exit code 3 when one is not like what was described."""
     from magid_graph import console
-    from magid_graph.exporters import VIEWS
     from magid_graph.rebuild import rebuild as rebuild_
+    from magid_graph.views import VIEWS
 
     names = tuple(dict.fromkeys(format_ or ["imagefolder"]))
     _check_names(names, but=(*VIEWS, "recipe"))

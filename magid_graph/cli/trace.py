@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from magid_graph.cli import options
+from magid_graph.cli.trace_out import named, write_html
 
 if TYPE_CHECKING:
     from magid_graph.run_dir import RunDir
@@ -30,7 +31,7 @@ class ShowUnlessNamed(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         first = args[0] if args else ""
         is_named = first in self.commands or first in ("--help",)
-        return super().parse_args(ctx, args if is_named else ["show", *args])
+        return super().parse_args(ctx, args if is_named else ["show", *named(args)])
 
 
 trace = typer.Typer(
@@ -65,6 +66,9 @@ def show(
     grep: Grep = None,
     full: Annotated[bool, typer.Option("--full", help="Unfold prompts and replies.")] = False,
     images: Annotated[bool, typer.Option("--images/--no-images", help="Draw pictures in the terminal.")] = True,
+    html: Annotated[
+        str | None, typer.Option(metavar="[FILE]", help="Write the run as one page (default: RUN/trace.html).")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """The run at a glance, or one item step by step (the default command: `show` may be left out)."""
@@ -75,7 +79,9 @@ def show(
     opened = run_dir.open_run(run) if run else run_dir.newest_run()
     wanted = Wanted(state or (), reason or (), node or (), attempts, grep)  # type: ignore[arg-type]
     with contextlib.closing(Reading(opened)) as reading:
-        if item is None:
+        if html is not None:
+            write_html(reading, html)
+        elif item is None:
             _show_run(reading, wanted, as_json=as_json)
         else:
             _show_item(reading, item, wanted, full=full, images=images, as_json=as_json)

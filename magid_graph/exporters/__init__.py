@@ -12,7 +12,6 @@ from typing import TypeAlias
 
 from magid_graph.exporters.csv import write_csv
 from magid_graph.exporters.folder import Folder
-from magid_graph.exporters.gallery import write_gallery
 from magid_graph.exporters.imagefolder import write_imagefolder
 from magid_graph.exporters.items import FinishedItem
 from magid_graph.exporters.jsonl import write_jsonl
@@ -21,7 +20,6 @@ from magid_graph.exporters.llava import write_llava
 from magid_graph.exporters.magid import write_magid
 from magid_graph.exporters.openai import write_openai
 from magid_graph.exporters.parquet import write_parquet
-from magid_graph.exporters.prompts import write_prompts
 from magid_graph.exporters.recipe import write_recipe
 from magid_graph.exporters.samples import Sample
 from magid_graph.exporters.sharegpt import write_sharegpt
@@ -56,10 +54,4 @@ FORMATS: dict[str, Format] = {
     "recipe": Format(write_recipe, None),
 }
 
-VIEWS = {"prompts": write_prompts, "gallery": write_gallery}
-"""What a run shows of itself to people, in its own directory. Each takes the finished items and the run directory."""
-
-READS_EXCHANGES = ("prompts",)
-"""The views that show the exchanges of an item; to the others they may be left out."""
-
-__all__ = ["FORMATS", "READS_EXCHANGES", "VIEWS", "FinishedItem", "Folder", "Format", "Layout", "Sample"]
+__all__ = ["FORMATS", "FinishedItem", "Folder", "Format", "Layout", "Sample"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from magid_graph.records import Attempt, Dialogue, Exchange, ItemState, Turn
+from magid_graph.records import Attempt, Dialogue, Exchange, ItemState
 
 if TYPE_CHECKING:
     from magid_graph.journal import Asked, Journal
@@ -24,8 +24,8 @@ class FinishedItem(TypedDict):
     exchanges: list[Exchange]
 
 
-def finished_items(journal: Journal, *, with_exchanges: bool) -> Iterator[FinishedItem]:
-    """The journal's finished items in the order of the input; without exchanges, those lists are empty."""
+def finished_items(journal: Journal) -> Iterator[FinishedItem]:
+    """The journal's finished items in the order of the input."""
     for item in journal.items(("accepted", "rejected", "failed")):
         yield FinishedItem(
             key=item.key,
@@ -33,23 +33,8 @@ def finished_items(journal: Journal, *, with_exchanges: bool) -> Iterator[Finish
             reason=item.reason,
             dialogue=item.dialogue,
             attempts=journal.attempts(item.position),
-            exchanges=_exchanges(journal, item.position) if with_exchanges else [],
+            exchanges=_exchanges(journal, item.position),
         )
-
-
-def accepted_pictures(item: FinishedItem) -> dict[int, list[Attempt]]:
-    """The accepted attempts that have a picture, by turn; none for an item that is not accepted."""
-    pictures: dict[int, list[Attempt]] = {}
-    for attempt in item["attempts"] if item["state"] == "accepted" else ():
-        if attempt["verdict"] == "accept" and attempt["image"] is not None:
-            pictures.setdefault(attempt["turn"], []).append(attempt)
-    return pictures
-
-
-def said(item: FinishedItem, turn: int) -> Turn:
-    """The turn of the item's dialogue."""
-    assert item["dialogue"] is not None
-    return item["dialogue"]["turns"][turn]
 
 
 def _exchanges(journal: Journal, position: int) -> list[Exchange]:

@@ -5,6 +5,6 @@ It opens from disk, asks no network for anything, and runs no script but its own
 
 from __future__ import annotations
 
-from magid_graph.page.write import Written, write_page
+from magid_graph.page.write import MOST_EMBEDDED, Written, write_page
 
-__all__ = ["Written", "write_page"]
+__all__ = ["MOST_EMBEDDED", "Written", "write_page"]

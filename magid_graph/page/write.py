@@ -56,17 +56,18 @@ class Written:
 
 
 def write_page(
-    reading: Reading, path: Path, *, most: int | None = None, embeds: bool = True, with_exchanges: bool = True
+    reading: Reading, path: Path, *, most: int | None = None, is_embedding: bool = True, with_exchanges: bool = True
 ) -> Written:
     """Write the page of a run, or of its first `most` items.
 
-    `embeds`: carry small pictures inside, if there are not more than `MOST_EMBEDDED`; else they are shown from the run
-    directory, and the page has to stay where it is.
+    `is_embedding`: carry small pictures inside, if there are not more than `MOST_EMBEDDED`; else they are shown from
+    the run directory, and the page has to stay where it is.
     """
     counts = reading.counts()
     finished = sum(counts[state] for state in _FINISHED)
     kept = finished if most is None else min(most, finished)
-    page = _Page(reading, path, is_embedding=embeds and reading.pictures() <= MOST_EMBEDDED, left_out=finished - kept)
+    is_embedding = is_embedding and reading.pictures() <= MOST_EMBEDDED
+    page = _Page(reading, path, is_embedding=is_embedding, left_out=finished - kept)
     traces = reading.traces(_FINISHED, with_exchanges=with_exchanges)
     with replacing(path, lambda part: None) as file:
         file.writelines(_template().generate(page=page, chunks=page.chunks(islice(traces, kept))))

@@ -61,6 +61,7 @@ async function showCards(number) {
   if (number !== searches) return;
   fill($("cards"), cards.length ? cards : h("p", { class: "nothing" }, "Nothing here. ",
     h("button", { type: "button", class: "plain", onclick: () => go({ ...NOTHING }) }, "Show all items")));
+  for (const shown of document.querySelectorAll(".card .body")) shown.classList.toggle("long", shown.scrollHeight > shown.clientHeight + 2);
   fill($("pages"), pages < 2 ? null : [turn("‹ earlier", page - 1, page > 0), h("span", {}, `page ${count(page + 1)} of ${count(pages)}`),
     turn("later ›", page + 1, page < pages - 1)]);
 }
@@ -74,6 +75,6 @@ async function card(position) {
   return h("article", { class: `card${item.chain ? " chain" : ""}`, "data-position": position, tabindex: "0",
     "aria-label": `${item.key}, ${item.state}`, onclick: (event) => { if (!event.target.closest("a")) go({ item: item.key }); } },
     h("header", {}, h("h3", {}, item.key), badge(item.state, item.reason ? `${item.state}: ${item.reason}` : item.state)),
-    h("div", { class: "body" }, body(item, position)),
+    h("div", { class: "body" }, body(item, position, { isBrief: true })),
     h("footer", {}, counted(attempts, "attempt"), item.duration_s ? ` · ${seconds(item.duration_s)}` : ""));
 }

@@ -22,7 +22,7 @@ function itemTop(item, position) {
   const step = (by, label, text) => h("button", { type: "button", class: "plain", "aria-label": label, title: label,
     disabled: at < 0 || !(at + by in found), onclick: () => goBy(by) }, text);
   return h("header", {},
-    h("div", {}, h("h2", { id: "item-title" }, item.key), badge(item.state, item.reason ? `${item.state}: ${item.reason}` : item.state)),
+    h("div", {}, h("h2", { id: "item-title", tabindex: "-1", autofocus: true }, item.key), badge(item.state, item.reason ? `${item.state}: ${item.reason}` : item.state)),
     h("p", { class: "facts" }, [item.duration_s ? seconds(item.duration_s) : null, counted(item.attempts.length, "attempt"),
       item.retries ? `taken up again ${counted(item.retries, "time")}` : null].filter(Boolean).map((fact) => h("span", {}, fact))),
     item.message && h("p", { class: "notice" }, item.message),
@@ -45,7 +45,7 @@ function moment(item, position, turn, attempts) {
     ...attempts.map((attempt) => [attemptTime(item, turn, attempt), attemptCard(position, attempt)]),
     ...others.map((step) => [step.after_s, asked(step)]),
   ].sort((one, other) => one[0] - other[0]);
-  const title = item.chain ? `Iteration ${turn + 1}` : `Utterance ${turn + 1}`;
+  const title = item.chain ? `Iteration ${turn}` : `Turn ${turn}`;
   return h("section", { class: "moment" },
     h("h4", {}, title, item.turns?.[turn] && h("q", { dir: "auto" }, item.turns[turn].text)),
     events.map(([, element]) => element));
@@ -61,12 +61,12 @@ function attemptCard(position, attempt) {
   return h("article", { class: `attempt ${attempt.verdict}` },
     picture(position, attempt.image, attempt.description, { isLink: true }),
     h("div", {},
-      h("header", {}, h("h5", {}, `Attempt ${attempt.n + 1}`), badge(attempt.verdict, WORDS[attempt.verdict])),
+      h("header", {}, h("h5", {}, `Attempt ${attempt.n + 1}`), badge(attempt.verdict, WORDS[attempt.verdict]),
+        h("span", { class: "seed" }, `seed ${attempt.seed}`)),
       h("p", { class: "description", dir: "auto" }, attempt.description),
       attempt.reason && h("p", { class: "why" }, h("b", {}, attempt.reason.replaceAll("_", " ")), attempt.note ? ` · ${attempt.note}` : ""),
       h("div", { class: "meters" }, JUDGED.map((judged) => meter(attempt, judged))),
       h("dl", { class: "small" },
-        h("div", {}, h("dt", {}, "seed"), h("dd", {}, String(attempt.seed))),
         isNew && h("div", {}, h("dt", {}, "drawn from"), h("dd", { dir: "auto" }, attempt.prompt)),
         attempt.fitted !== "whole" && h("div", {}, h("dt", {}, "fitted"), h("dd", {}, attempt.fitted)))));
 }
@@ -90,7 +90,7 @@ function asked(step) {
   return h("article", { class: "asked" },
     h("header", {}, h("h5", {}, step.name), step.edge && badge("edge", step.edge), h("span", { class: "hint" }, seconds(step.duration_s))),
     step.error && h("p", { class: "why" }, step.error),
-    moments?.map((found) => h("p", { class: "description", dir: "auto" }, h("b", {}, `${found.turn + 1} `), found.description)),
+    moments?.map((found) => h("p", { class: "description", dir: "auto" }, h("b", {}, `${found.turn} `), found.description)),
     moments?.length ? h("p", { class: "hint", dir: "auto" }, moments[0].reason) : null,
     step.wrote.description && h("p", { class: "description", dir: "auto" }, step.wrote.description),
     step.wrote.caption && h("p", { class: "description", dir: "auto" }, step.wrote.caption),
@@ -119,7 +119,7 @@ function steps(item) {
     h("thead", {}, h("tr", {}, ["after", "node", "took", "then"].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, [...item.steps].sort((one, other) => one.after_s - other.after_s).map((step) => h("tr", { class: step.error ? "fails" : "" },
       h("td", { class: "number" }, seconds(step.after_s)),
-      h("td", {}, step.name, step.turn === null ? "" : h("small", {}, ` ${item.chain ? "iteration" : "utterance"} ${step.turn + 1}`)),
+      h("td", {}, step.name, step.turn === null ? "" : h("small", {}, ` ${item.chain ? "iteration" : "turn"} ${step.turn}`)),
       h("td", { class: "number" }, seconds(step.duration_s)),
       h("td", {}, step.error ?? [step.edge ?? "", step.why ? h("small", {}, ` ${step.why}`) : ""]))))));
 }

@@ -89,11 +89,13 @@ function histogram(name, limit, bins) {
 // The drawing, lit where it was taken: `edges` holds counts by the edges' ids.
 function graph(edges, { isFilter = false, isCounted = true } = {}) {
   const drawing = $("graph").content.firstElementChild.cloneNode(true);
+  const most = Math.max(...Object.values(edges));
   const lit = [];
   for (const edge of drawing.querySelectorAll(".edge")) {
     const n = edges[edge.dataset.edge] ?? 0;
     if (n) {
       lit.push(edge);
+      if (isFilter) edge.style.setProperty("--weight", `${1.5 + 3 * Math.sqrt(n / most)}px`);
       if (isCounted) edge.querySelector(".count").textContent = ` ${count(n)}${isFilter ? "" : "×"}`;
     }
     if (isFilter && n && edge.classList.contains("choice")) asFilter(edge);

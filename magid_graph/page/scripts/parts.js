@@ -41,15 +41,33 @@ function isOther(turns, at) {
   return first !== null ? turns[at].speaker !== first : at % 2 === 1;
 }
 
-function chat(item, position, options) {
+function chat(item, position, { isBrief = false, ...options } = {}) {
   const moments = momentsOf(item);
-  return h("div", { class: "chat" }, item.turns.map((turn, at) => {
-    const continues = at > 0 && turn.speaker !== null && item.turns[at - 1].speaker === turn.speaker;
-    return h("div", { class: `turn${isOther(item.turns, at) ? " other" : ""}` },
-      turn.speaker && !continues && h("span", { class: "speaker", dir: "auto" }, turn.speaker),
-      h("p", { class: "bubble", dir: "auto" }, turn.text),
-      shared(item, position, moments.get(at) ?? [], options));
-  }));
+  const isShown = (at) => !isBrief || at === 0 || moments.has(at) || moments.has(at + 1) || (!moments.size && at < 5);
+  const parts = [];
+  let hidden = [];
+  const unfold = () => {
+    // A note in the place of a single turn would save nothing.
+    parts.push(...(hidden.length < 2 ? hidden.map((at) => said(item, position, at, [], options)) : [gap(hidden.length)]));
+    hidden = [];
+  };
+  item.turns.forEach((_, at) => {
+    if (!isShown(at)) return hidden.push(at);
+    unfold();
+    return parts.push(said(item, position, at, moments.get(at) ?? [], options));
+  });
+  unfold();
+  return h("div", { class: "chat" }, parts);
+}
+
+const gap = (n) => h("p", { class: "gap" }, `${counted(n, "more turn")}`);
+
+function said(item, position, at, attempts, options) {
+  const turn = item.turns[at];
+  return h("div", { class: `turn${isOther(item.turns, at) ? " other" : ""}` },
+    turn.speaker && h("span", { class: "speaker", dir: "auto" }, turn.speaker),
+    h("p", { class: "bubble", dir: "auto" }, turn.text),
+    shared(item, position, attempts, options));
 }
 
 function shared(item, position, attempts, options) {
