@@ -287,7 +287,7 @@ def renamed(name: str, left: list[tuple[object, ...]], count: int) -> Iterator[t
 def measure(effort: Effort) -> Iterator[Figure]:
     yield from asyncio.run(on_device(effort.on_device))
     yield from asyncio.run(without_latency(effort.repeats, effort.per_repeat))
-    yield from of_recording(effort.repeats, effort.per_repeat)
+    yield from of_recording(effort.repeats, effort.per_repeat // 2)
     yield asyncio.run(per_parked(effort.parked))
     yield from asyncio.run(over_many(effort.long))
     yield from reopening(effort.finished)

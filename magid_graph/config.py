@@ -19,7 +19,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from magid_graph.errors import SettingsError
-from magid_graph.records import Kind, Limits
+from magid_graph.records import Constrain, Kind, Limits
 
 Strategy = Literal["zero-shot", "few-shot", "cot", "brief"]
 Check = Literal["safety", "match", "aesthetic"]
@@ -87,6 +87,9 @@ class Llm(Section):
     """Longest reply."""
     context_tokens: int = Field(16_384, ge=512)
     """Prompt and reply together; longer dialogues are scanned in overlapping windows."""
+    constrain: Constrain = "auto"
+    """How grammars of the replies are sent: as `vllm` (0.12 or newer) or `llama.cpp` reads them, or not at all. `auto`:
+    to a GGUF model in this process only, because other servers ignore or refuse what they do not know."""
     timeout_s: Annotated[float, HowOnly] = Field(120, gt=0)
     max_retries: Annotated[int, HowOnly] = Field(4, ge=0)
     """Of one call, on 429, 5xx and lost connections; `Retry-After` is honoured."""

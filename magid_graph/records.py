@@ -12,6 +12,9 @@ from typing_extensions import TypedDict, TypeIs
 Kind = Literal["dialogue", "pairs"]
 """What a run makes: its items are dialogues, or chains of image-text pairs."""
 
+Constrain = Literal["auto", "none", "llama.cpp", "vllm"]
+"""Which server's field takes the grammar of a reply."""
+
 Reason = Literal["off_topic", "ugly", "unsafe", "unchecked"]
 """Why QA refused a picture; `unchecked`: a check was missing or raised."""
 

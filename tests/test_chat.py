@@ -90,11 +90,20 @@ async def test_a_reply_without_usage_counts_no_tokens() -> None:
         assert await ask(server.url) == Reply("hi")
 
 
-@pytest.mark.parametrize(("constrain", "is_sent"), [("grammar", True), ("auto", False), ("none", False)])
-async def test_a_grammar_is_sent_only_where_it_is_understood(constrain: str, is_sent: bool) -> None:
+@pytest.mark.parametrize(
+    ("constrain", "sent"),
+    [
+        ("llama.cpp", {"grammar": 'root ::= "yes"'}),
+        ("vllm", {"structured_outputs": {"grammar": 'root ::= "yes"'}}),
+        ("auto", {}),
+        ("none", {}),
+    ],
+)
+async def test_a_grammar_is_sent_as_the_server_reads_it(constrain: str, sent: dict[str, Any]) -> None:
     with ScriptedServer(says("yes")) as server:
         await ask(server.url, constrain=constrain, grammar='root ::= "yes"')
-        assert ("grammar" in server.requests[0].body) is is_sent
+        body = server.requests[0].body
+        assert {key: body[key] for key in ("grammar", "structured_outputs") if key in body} == sent
 
 
 async def test_no_more_calls_are_in_flight_than_the_server_has_slots() -> None:

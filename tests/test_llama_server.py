@@ -38,7 +38,7 @@ def server(tiny: Path) -> Iterator[LlamaServer]:
 @pytest.fixture
 def chat(server: LlamaServer) -> OpenAIChat:
     return OpenAIChat(
-        "tiny", base_url=server.base_url, api_key=server.api_key, constrain="grammar", max_in_flight=2, max_retries=0
+        "tiny", base_url=server.base_url, api_key=server.api_key, constrain="llama.cpp", max_in_flight=2, max_retries=0
     )
 
 
@@ -137,7 +137,7 @@ def test_a_closed_server_no_longer_listens_and_has_said_nothing(tiny: Path, capf
 
 async def test_a_cancelled_call_does_not_keep_the_server_from_closing(tiny: Path) -> None:
     server = LlamaServer(tiny, context_tokens=4096, parallel=1, threads=1)
-    chat = OpenAIChat("tiny", base_url=server.base_url, api_key=server.api_key, constrain="grammar")
+    chat = OpenAIChat("tiny", base_url=server.base_url, api_key=server.api_key, constrain="llama.cpp")
     endless = chat.reply(QUESTION, temperature=0, max_tokens=4000, grammar="root ::= [a-z] root")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(endless, 0.3)

@@ -9,11 +9,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from magid_graph.errors import MagidError, ModelUnavailable, ServerFailed, ServerUnreachable
 from magid_graph.models import Reply
+from magid_graph.records import Constrain
 
 if TYPE_CHECKING:
     import openai
@@ -43,7 +44,7 @@ class OpenAIChat:
         api_key: str | None = None,
         timeout_s: float = 120.0,
         max_retries: int = 4,
-        constrain: Literal["none", "grammar", "auto"] = "auto",
+        constrain: Constrain = "auto",
         max_in_flight: int | None = None,
         model_id: str | None = None,
     ) -> None:
@@ -51,11 +52,12 @@ class OpenAIChat:
 
         Without `base_url` the model is hosted by OpenAI and `OPENAI_API_KEY` must be set (`ModelUnavailable`); a
         server by URL gets `api_key` or none, never that variable. `timeout_s` bounds each try as a whole. `constrain`:
-        `grammar` sends GBNF grammars in llama.cpp's field `grammar`; `auto` and `none` do not, because other servers
-        ignore or refuse that field (whoever opens llama.cpp in this process says `grammar`). `max_in_flight`: further
+        the server whose field for GBNF grammars is used; `auto` and `none` send none, because other servers ignore or
+        refuse what they do not know (whoever opens llama.cpp in this process says so). `max_in_flight`: further
         calls wait here, outside `timeout_s`; for servers with few slots.
         """
-        self.can_constrain = constrain == "grammar"
+        self._constrain = constrain
+        self.can_constrain = constrain in ("llama.cpp", "vllm")
         self._is_hosted = base_url is None
         self._url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
         self._model = model
@@ -144,8 +146,11 @@ class OpenAIChat:
             extra["max_tokens"] = max_tokens
         if seed is not None:
             fields["seed"] = seed
-        if grammar is not None and self.can_constrain:
-            extra["grammar"] = grammar
+        match self._constrain:
+            case "llama.cpp" if grammar is not None:
+                extra["grammar"] = grammar
+            case "vllm" if grammar is not None:
+                extra["structured_outputs"] = {"grammar": grammar}
         return fields
 
     def _limit(self, fields: dict[str, Any], top_p: float, top_k: int) -> None:

@@ -83,6 +83,7 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
                 api_key=_key_named(llm.api_key_env),
                 timeout_s=llm.timeout_s,
                 max_retries=llm.max_retries,
+                constrain=llm.constrain,
             )
         case "gguf":
             from magid_graph.models.llama_server import LlamaServer
@@ -102,7 +103,7 @@ def open_chat(settings: Settings, closing: ExitStack) -> Chat:
                 api_key=server.api_key,
                 timeout_s=llm.timeout_s,
                 max_retries=llm.max_retries,
-                constrain="grammar",
+                constrain="llama.cpp" if llm.constrain == "auto" else llm.constrain,
                 max_in_flight=llm.parallel,
                 model_id=f"gguf:{path.stem}@{fingerprint(path)}",
             )
