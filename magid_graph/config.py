@@ -318,7 +318,7 @@ def flat(settings: Settings) -> dict[str, object]:
 def determining(settings: Settings, kind: Kind = "dialogue") -> dict[str, object]:
     """The keys that what comes out of a run of this kind depends on."""
     how_only = {key for key, field in _known_keys().items() if HowOnly in field.metadata}
-    elsewhere = ("describer.", "cycle.") if kind == "dialogue" else ("scanner.max_images", "scanner.window")
+    elsewhere = ("describer.", "cycle.") if kind == "dialogue" else ("reader.", "scanner.max_images", "scanner.window")
     return {k: value for k, value in flat(settings).items() if k not in how_only and not k.startswith(elsewhere)}
 
 

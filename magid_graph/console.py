@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from magid_graph import cycle_view
 from magid_graph.errors import MagidError
 from magid_graph.progress import Progress
 
@@ -95,9 +96,10 @@ async def _print_lines(progress: Progress, desk: Desk) -> None:
 
 
 def _line(progress: Progress, desk: Desk) -> str:
+    more = "".join(f" | {name} {figure} {what}" for name, figure, what in progress.more())
     return (
-        f"dialogues {progress.ended.total()}/{progress.goal}, {progress.in_flight} in flight,"
-        f" {progress.ended['failed']} failed | pictures {_verdicts(progress)} |"
+        f"{progress.noun} {progress.ended.total()}/{progress.goal}, {progress.in_flight} in flight,"
+        f" {progress.ended['failed']} failed{more} | pictures {_verdicts(progress)} |"
         f" {desk.tally.llm_calls} LLM calls, {_tokens(desk)} | {progress.elapsed_s:.0f} s, {_eta(progress)}"
     )
 
@@ -106,7 +108,9 @@ def _live_view(progress: Progress, desk: Desk) -> Group:
     table = Table.grid(padding=(0, 2))
     done = progress.ended.total()
     counts = f"{done}/{progress.goal} done, {progress.in_flight} in flight, {progress.ended['failed']} failed"
-    table.add_row("dialogues", ProgressBar(total=max(1, progress.goal), completed=done, width=24), counts)
+    table.add_row(progress.noun, ProgressBar(total=max(1, progress.goal), completed=done, width=24), counts)
+    for name, figure, what in progress.more():
+        table.add_row(name, figure, what)
     table.add_row("pictures", _rate(progress, desk), _verdicts(progress))
     table.add_row("language model", f"{desk.tally.llm_calls} calls", _tokens(desk))
     table.add_row("time", f"{progress.elapsed_s:.0f} s", _eta(progress))
@@ -157,17 +161,34 @@ def show_summary(summary: Mapping[str, Any]) -> None:
     for state in ("rejected", "failed"):
         if summary[state]:
             show(f"{state}: " + ", ".join(f"{count} {reason}" for reason, count in summary[state].items()))
+    if "pairs" in summary:
+        _show_cycle(summary)
     for name, path in summary["files"].items():
         show(f"{name}: {path}")
     for hint in summary["next"]:
         show(f"next: {hint}")
 
 
+def _show_cycle(summary: Mapping[str, Any]) -> None:
+    """Pairs, and how the cycle fared iteration by iteration."""
+    show(cycle_view.pairs_line(summary["pairs"]))
+    if summary["cycle"]:
+        show_table(*cycle_view.table(summary["cycle"]))
+    if curves := cycle_view.plot(summary["cycle"]):
+        for line in (*curves, f"       {cycle_view.LEGEND}"):
+            show(line)
+    if summary["diversity"] is not None:
+        show(cycle_view.diversity_line(summary["diversity"]))
+
+
 def show_plan(plan: Mapping[str, Any]) -> None:
     """What `--dry-run` found."""
     show(f"preset {plan['preset']}; no model was loaded")
     show_table(("model", "name"), [(kind, name) for kind, name in plan["models"].items() if name])
-    show(f"input: {plan['dialogues']} dialogues with {plan['turns']} turns, {plan['unreadable']} unreadable rows")
+    if "chains" in plan:
+        show(cycle_view.plan_line(plan))
+    else:
+        show(f"input: {plan['dialogues']} dialogues with {plan['turns']} turns, {plan['unreadable']} unreadable rows")
     for fault in plan["faults"]:
         show(f"  unreadable: {fault}")
     estimate = plan["estimate"]

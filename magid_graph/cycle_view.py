@@ -63,6 +63,13 @@ def pairs_line(pairs: Mapping[str, Any]) -> str:
     return f"pairs: {pairs['accepted']} accepted{wanted}{refused}" + (f" | chains ended by: {ends}" if ends else "")
 
 
+def plan_line(plan: Mapping[str, Any]) -> str:
+    """`100 chains (10 batches of 10) of at most 5 iterations: 500 pairs`"""
+    pairs = plan["pairs"]
+    told = f"{pairs[1]:,}" if pairs[0] == pairs[1] else f"{pairs[0]:,} to {pairs[1]:,}"
+    return f"{plan['chains']}, {plan['iterations']} iterations each: {told} pairs"
+
+
 def _spread(cycle: Sequence[Iteration]) -> list[Iteration]:
     if len(cycle) <= _MOST_ROWS:
         return list(cycle)

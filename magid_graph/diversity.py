@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,10 @@ class Seen:
     def latest(self) -> list[str]:
         """The last texts, the oldest of them first."""
         return [text for _, text in self._told]
+
+    def topics(self) -> Counter[str]:
+        """How many of the last texts are about each topic."""
+        return Counter(topic or "anything" for topic, _ in self._told)
 
     def worth_telling(self, topic: str | None, count: int) -> list[str]:
         """What a model asked about this topic is likeliest to repeat: the latest on it, then the latest of all."""

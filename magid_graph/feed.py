@@ -24,6 +24,9 @@ class Feed(Protocol):
     def stop(self, *, at_once: bool) -> None:
         """Bring no further item; `at_once`: give up what is on its way."""
 
+    def told(self) -> list[tuple[str, str, str]]:
+        """What the live view shows of it: a name, a figure, and what that is."""
+
     def settle(self) -> None:
         """Put the journal in order, once all items have ended."""
 
@@ -45,6 +48,9 @@ class JournalFeed:
 
     def stop(self, *, at_once: bool) -> None:
         """Nothing is on its way."""
+
+    def told(self) -> list[tuple[str, str, str]]:
+        return []
 
     def settle(self) -> None:
         """Nothing to do."""

@@ -14,6 +14,7 @@ from magid_graph.phash import SAME, bits_apart
 from magid_graph.records import Batch, Pair
 
 if TYPE_CHECKING:
+    from magid_graph.config import Settings
     from magid_graph.journal import Journal
 
 _COMPARED = 2000
@@ -155,17 +156,20 @@ def diversity(batches: Iterable[Batch]) -> Diversity:
     )
 
 
-def of_pairs(journal: Journal, wanted: int | None, batches: int | None) -> dict[str, Any]:
-    """How a run of pairs stands, for its summary. `batches`: that the describer is asked for; `None`: none, or any."""
-    rows = journal.pair_rows
+def of_pairs(journal: Journal, settings: Settings) -> dict[str, Any]:
+    """How a run of pairs stands, for its summary."""
+    rows, cycle = journal.pair_rows, settings.cycle
+    batches = rows.batches()
+    chains = (
+        cycle.batches * cycle.descriptions if batches or not journal.is_ingested() else journal.ingested_rows() or 0
+    )
     return {
         "pairs": {
-            "wanted": wanted,
+            "wanted": cycle.count or chains * cycle.iterations,
             **rows.verdicts(),
             "ends": journal.reasons("accepted"),
-            "batches": rows.batches(),
-            "batches_wanted": batches,
+            "batches": batches,
         },
         "cycle": iterations(journal.pairs()),
-        "diversity": diversity(journal.batches()) if rows.batches() else None,
+        "diversity": diversity(journal.batches()) if batches else None,
     }

@@ -12,6 +12,7 @@ from magid_graph.context import Context, Desk
 from magid_graph.feed import Feed, JournalFeed
 from magid_graph.journal import Journal, Outcome
 from magid_graph.pair_feed import PairFeed
+from magid_graph.pair_rows import has_work
 from magid_graph.records import Attempt, Chain, Dialogue, Turn
 from magid_graph.state import ChainInput, DialogueInput, Drawing
 
@@ -33,6 +34,8 @@ class Kind:
     """The one key of the state that is read at the end: to hand back the whole one at each step takes time."""
     conclude: Callable[[str, Context, Any], Outcome]
     """What became of an item whose graph run came to its end, from the value of that key; `None`: never written."""
+    has_work: Callable[[Journal, Settings, bool], bool]
+    """Whether anything is left to do; or anything that was taken up again."""
     feed: Callable[[Journal, Desk, Settings, int | None, bool], Feed]
     """Where items come from: at most so many, and only those that were taken up again."""
 
@@ -117,6 +120,7 @@ DIALOGUE = Kind(
     given=_dialogue_given,
     concludes_from="attempts",
     conclude=lambda key, context, attempts: conclude(key, attempts),
+    has_work=lambda journal, settings, only_retried: journal.pending_count(only_retried=only_retried) > 0,
     feed=lambda journal, desk, settings, limit, only_retried: JournalFeed(journal, limit, only_retried=only_retried),
 )
 
@@ -129,6 +133,7 @@ PAIRS = Kind(
     given=_chain_given,
     concludes_from="ended",
     conclude=conclude_chain,
+    has_work=has_work,
     feed=lambda journal, desk, settings, limit, only_retried: PairFeed(
         journal, desk, settings, only_retried=only_retried
     ),

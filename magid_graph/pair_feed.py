@@ -9,9 +9,10 @@ from typing import Any
 from magid_graph import graph
 from magid_graph.config import Settings
 from magid_graph.context import Context, Desk
-from magid_graph.diversity import Seen
+from magid_graph.diversity import Seen, balance, distinct
 from magid_graph.errors import ItemError, NoProgress, TooFewDescriptions
 from magid_graph.journal import Journal, Outcome, Pending
+from magid_graph.pair_rows import describes
 from magid_graph.records import Batch, Chain
 from magid_graph.state import PairsInput
 
@@ -32,7 +33,7 @@ class PairFeed:
         self._journal, self._rows = journal, journal.pair_rows
         self._desk, self._settings = desk, settings
         self._only_retried = only_retried
-        self._describes = not only_retried and (self._rows.batches() > 0 or not journal.is_ingested())
+        self._describes = not only_retried and describes(journal)
         self._graph: Any = graph.pairs() if self._describes or only_retried else None
         self.seen: Seen | None = None
         """All first descriptions; `None` before any is needed."""
@@ -90,6 +91,22 @@ class PairFeed:
         self._changed.set()
         if at_once and self._ahead is not None:
             self._ahead.cancel()
+
+    def told(self) -> list[tuple[str, str, str]]:
+        cycle = self._settings.cycle
+        wanted = f"/{cycle.batches}" if cycle.count is None else ""
+        lines = [("pairs", f"{self._accepted}/{wanted_pairs(self._settings, self.goal)}", "accepted")]
+        if self._describes:
+            lines.append(("batches", f"{self._described}{wanted}", "described"))
+        if self.seen is not None and len(self.seen) > 1:
+            lines.append(("diversity", f"{self.seen.distance():.2f}", f"mean distance, {self._other_figures()}"))
+        return lines
+
+    def _other_figures(self) -> str:
+        assert self.seen is not None
+        latest = self.seen.latest()
+        figures = {"distinct-2": distinct(latest, 2), "topic balance": balance(self.seen.topics())}
+        return ", ".join(f"{name} {value:.2f}" for name, value in figures.items() if value is not None)
 
     def settle(self) -> None:
         if self._settings.cycle.count is not None:
@@ -217,6 +234,11 @@ class PairFeed:
         return self.seen
 
 
+def wanted_pairs(settings: Settings, chains: int) -> int:
+    """The pairs that there will be, if every chain reaches its last iteration and none is refused."""
+    return settings.cycle.count or chains * settings.cycle.iterations
+
+
 def _too_few(found: int, wanted: int, questions: int) -> str:
     return (
         f"the describer found {found} of {wanted} different descriptions in {questions} questions;"
@@ -232,5 +254,5 @@ def _chain(batch: Batch, at: int, settings: Settings) -> Chain:
         chain=at,
         topic=batch["topic"],
         description=found[at] if at < len(found) else None,
-        source={"describer": batch["prompt"]},
+        describer=batch["prompt"],
     )

@@ -6,11 +6,15 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from magid_graph.errors import TooFewDescriptions
 from magid_graph.records import Batch, Chain
 from magid_graph.writer import Writer
+
+if TYPE_CHECKING:
+    from magid_graph.config import Settings
+    from magid_graph.journal import Journal
 
 _ACCEPTED = "FROM pairs p JOIN items i USING (position) WHERE i.state = 'accepted'"
 
@@ -114,3 +118,18 @@ def _mark(db: sqlite3.Connection, where: str, values: Sequence[int] = (), *, is_
         f" WHERE {where}",
         values,
     )
+
+
+def describes(journal: Journal) -> bool:
+    """Whether the run's chains begin with what the describer finds, rather than with what was given."""
+    return journal.pair_rows.batches() > 0 or not journal.is_ingested()
+
+
+def has_work(journal: Journal, settings: Settings, only_retried: bool) -> bool:
+    """Whether anything is left to do; or anything that was taken up again."""
+    if journal.pending_count(only_retried=only_retried):
+        return True
+    if only_retried or not describes(journal):
+        return False
+    cycle, rows = settings.cycle, journal.pair_rows
+    return rows.batches() < cycle.batches if cycle.count is None else rows.accepted() < cycle.count

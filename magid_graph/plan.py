@@ -65,16 +65,19 @@ def _estimate(settings: Settings, sums: _Sums) -> dict[str, list[int]]:
     retry, drawing = settings.retry, settings.generator
     pictures = sums.moments * retry.max_attempts()
     shortened = sums.moments * (1 + retry.feedback) if drawing.too_long == "shorten" else 0
-    # A photographic picture takes about 1.9 bytes a pixel as PNG and 0.4 as JPEG at quality 95.
-    bytes_each = int(_pixels(drawing) * (1.9 if settings.run.image_format == "png" else 0.4))
     return {
         # Replies that cannot be read are asked again once; one that shortens is not.
         "llm_calls": [sums.windows, 2 * (sums.windows + sums.moments * retry.feedback) + shortened],
         "moments": [0, sums.moments],
         "pictures": [0, pictures],
         "pictures_drawn_with_blanks": [0, pictures * (1 + drawing.max_faults)],
-        "disk_bytes": [0, pictures * bytes_each],
+        "disk_bytes": [0, pictures * bytes_each(settings)],
     }
+
+
+def bytes_each(settings: Settings) -> int:
+    """Of one picture: a photographic one takes about 1.9 bytes a pixel as PNG and 0.4 as JPEG at quality 95."""
+    return int(_pixels(settings.generator) * (1.9 if settings.run.image_format == "png" else 0.4))
 
 
 def _pixels(drawing: Generator) -> int:

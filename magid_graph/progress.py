@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from magid_graph.journal import Outcome
@@ -14,6 +15,8 @@ from magid_graph.records import ItemState, Verdict
 class Progress:
     """Counts since the command began."""
 
+    noun: str = "dialogues"
+    """What the items are called."""
     total: int = 0
     """Items of the whole input."""
     at_start: dict[ItemState, int] = field(default_factory=dict)
@@ -24,6 +27,8 @@ class Progress:
     ended: Counter[ItemState] = field(default_factory=Counter)
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     started_at: float = field(default_factory=time.monotonic)
+    more: Callable[[], Sequence[tuple[str, str, str]]] = tuple
+    """What else the live view shows: a name, a figure, and what that is."""
     is_stopping: bool = False
     is_abandoned: bool = False
     """A person would not wait for the items in hand; they stay pending."""

@@ -115,8 +115,10 @@ class Chain(TypedDict):
     description: str | None
     """`None`: the chain begins with `image`, or the describer has still to be asked for it."""
     image: NotRequired[ImageFile]
-    source: dict[str, str | int]
-    """Where it comes from: `describer` (the prompt that was asked), or `file` and `index`."""
+    describer: NotRequired[str]
+    """Name of the prompt to which the description answers."""
+    source: NotRequired[Source]
+    """Of a picture or description that was given."""
 
 
 class BadRow(TypedDict):

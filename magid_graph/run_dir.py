@@ -113,10 +113,12 @@ def sha256_of(path: Path) -> str:
 def manifest(loaded: Loaded, source: str, source_sha256: str, *, kind: Kind = "dialogue") -> dict[str, Any]:
     """Everything that the run depends on, and what it was made with."""
     settings = loaded.settings
-    depends = {
+    depends: dict[str, Any] = {
+        # Runs of dialogues had no kind once, and are found again.
+        **({} if kind == "dialogue" else {"kind": kind}),
         "input_sha256": source_sha256,
-        "settings": determining(settings),
-        "prompts": prompts.hashes(*_prompt_names(settings)),
+        "settings": determining(settings, kind),
+        "prompts": prompts.hashes(*_prompt_names(settings, kind)),
         "weights": _shipped_weights(settings),
     }
     return {
@@ -200,7 +202,7 @@ def note_opened(run: RunDir, opened: Mapping[str, str]) -> None:
 def check_unchanged(run: RunDir) -> None:
     """Raise `UsageError` where the run's results would depend on other prompts or shipped weights today."""
     settings = run.settings()
-    today, was = prompts.hashes(*_prompt_names(settings)), run.manifest["prompts"]
+    today, was = prompts.hashes(*_prompt_names(settings, run.kind())), run.manifest["prompts"]
     changed = [f"prompt {name}" for name in today if was.get(name) != today[name]]
     if run.manifest["weights"] != _shipped_weights(settings):
         changed.append("the shipped weights")
@@ -282,16 +284,19 @@ def difference(one: RunDir, other: RunDir) -> list[str]:
         UsageError: another version of this program wrote one of them.
     """
     was, now = one.manifest, other.manifest
-    before, after = determining(one.settings()), determining(other.settings())
+    before, after = determining(one.settings(), other.kind()), determining(other.settings(), other.kind())
     changed = [] if was["input"]["sha256"] == now["input"]["sha256"] else ["the input"]
     changed += [f"{key} {before[key]} -> {after[key]}" for key in after if before[key] != after[key]]
     changed += [f"prompt {name}" for name in now["prompts"] if was["prompts"].get(name) != now["prompts"][name]]
     return changed + (["the shipped weights"] if was["weights"] != now["weights"] else [])
 
 
-def _prompt_names(settings: Settings) -> list[str]:
-    kind = "brief" if settings.scanner.is_brief else "full"
-    return [f"scanner/{settings.scanner.strategy}", f"feedback/{kind}", f"shorten/{kind}", "again"]
+def _prompt_names(settings: Settings, kind: Kind) -> list[str]:
+    brief = "brief" if settings.scanner.is_brief else "full"
+    own = [f"scanner/{settings.scanner.strategy}"]
+    if kind == "pairs":
+        own = [f"describer/{name}" for name in settings.describer.prompts]
+    return [*own, f"feedback/{brief}", f"shorten/{brief}", "again"]
 
 
 def _shipped_weights(settings: Settings) -> str | None:

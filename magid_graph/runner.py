@@ -38,7 +38,7 @@ class Runner:
         self._feed: Feed | None = None
         self._fault: RunStopped | None = None
         counts = journal.counts()
-        self.progress = Progress(total=sum(counts.values()), at_start=counts)
+        self.progress = Progress(noun=kind.noun, total=sum(counts.values()), at_start=counts)
 
     async def run(self, limit: int | None = None, *, only_retried: bool = False) -> None:
         """Work on pending items, at most `limit`, until none is left or `stop` is called.
@@ -56,7 +56,7 @@ class Runner:
             feed.settle()
 
     async def _begin_all(self, feed: Feed) -> None:
-        self.progress.goal = feed.goal
+        self.progress.goal, self.progress.more = feed.goal, feed.told
         self.progress.started_at = time.monotonic()
         try:
             await self._begin_each(feed)

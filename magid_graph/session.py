@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from magid_graph import console, run_dir
 from magid_graph.artifacts import Artifacts
-from magid_graph.config import Settings
+from magid_graph.beginnings import Beginnings
 from magid_graph.context import Desk, Models
 from magid_graph.errors import InputError, RunStopped, StorageFailed, UsageError
 from magid_graph.journal import Journal
+from magid_graph.kinds import KINDS
 from magid_graph.models.opening import open_models
 from magid_graph.readers import Input
+from magid_graph.records import BadRow, Row
 from magid_graph.run_dir import RunDir
 from magid_graph.runner import Runner
 from magid_graph.summary import sum_up
@@ -42,10 +43,13 @@ class Ended:
     """A model may still be at work, on a thread that nobody waits for."""
 
 
-def make(run: RunDir, source: Input, *, limit: int | None, is_quiet: bool, greeting: Sequence[str] = ()) -> Ended:
+def make(
+    run: RunDir, source: Input | Beginnings | None, *, limit: int | None, is_quiet: bool, greeting: Sequence[str] = ()
+) -> Ended:
     """Work on the run's pending items, then write its data set.
 
-    `greeting` is said once the input is known to be good.
+    Without a `source`, the describer finds what chains begin with. `greeting` is said once the input is known to be
+    good.
 
     Raises:
         UsageError: the input cannot be read, or another process works on this run, or its models have changed.
@@ -54,7 +58,8 @@ def make(run: RunDir, source: Input, *, limit: int | None, is_quiet: bool, greet
     run_dir.create(run)
     with run.lock():
         run_dir.write_manifest(run)
-        _ingest(run, source)
+        if source is not None:
+            _ingest(run, source)
         if not is_quiet:
             for line in greeting:
                 console.say(line)
@@ -81,15 +86,21 @@ def take_up_again(run: RunDir, *, reason: str | None, is_quiet: bool) -> Ended:
         return _work(run, limit=None, only_retried=True, is_quiet=is_quiet)
 
 
-def _ingest(run: RunDir, source: Input) -> None:
+def _ingest(run: RunDir, source: Input | Beginnings) -> None:
     """Put the input into a journal that does not have it yet. An input that cannot be read leaves no run behind."""
     try:
         with contextlib.closing(run.journal()) as journal:
             if not journal.is_ingested():
-                journal.ingest(source.dialogues(max_utterance_chars=run.settings().run.max_utterance_chars))
+                journal.ingest(_rows(run, source))
     except InputError:
         run_dir.discard(run)
         raise
+
+
+def _rows(run: RunDir, source: Input | Beginnings) -> Iterable[Row | BadRow]:
+    if isinstance(source, Beginnings):
+        return source.chains(run)
+    return source.dialogues(max_utterance_chars=run.settings().run.max_utterance_chars)
 
 
 def _work(run: RunDir, *, limit: int | None, only_retried: bool, is_quiet: bool) -> Ended:
@@ -120,16 +131,17 @@ def _illustrate(
     run: RunDir, journal: Journal, *, limit: int | None, only_retried: bool, is_quiet: bool
 ) -> Interruption:
     """Run the graphs over what is pending."""
-    if not journal.pending_count(only_retried=only_retried):
+    settings, kind = run.settings(), KINDS[run.kind()]
+    if not kind.has_work(journal, settings, only_retried):
         return "none"
-    settings = run.settings()
     expire_views(run)
     if not is_quiet:
         console.say(f"opening the models of preset `{run.manifest['preset']}` …")
     with open_models(settings) as models:
         run_dir.note_opened(run, _ids(models))
-        work = _run(run.path, journal, models, settings, limit=limit, only_retried=only_retried, is_quiet=is_quiet)
-        return asyncio.run(work)
+        desk = Desk(models, settings, journal, Artifacts(run.path, settings.run.image_format))
+        runner = Runner(journal, desk, settings, kind)
+        return asyncio.run(_run(runner, desk, limit=limit, only_retried=only_retried, is_quiet=is_quiet))
 
 
 def _ids(models: Models) -> dict[str, str]:
@@ -139,18 +151,7 @@ def _ids(models: Models) -> dict[str, str]:
     return {kind: model.model_id for kind, model in opened.items() if model is not None}
 
 
-async def _run(
-    path: Path,
-    journal: Journal,
-    models: Models,
-    settings: Settings,
-    *,
-    limit: int | None,
-    only_retried: bool,
-    is_quiet: bool,
-) -> Interruption:
-    desk = Desk(models, settings, journal, Artifacts(path, settings.run.image_format))
-    runner = Runner(journal, desk, settings)
+async def _run(runner: Runner, desk: Desk, *, limit: int | None, only_retried: bool, is_quiet: bool) -> Interruption:
     try:
         with _interruptible(runner, is_quiet=is_quiet):
             async with console.watching(runner.progress, desk, is_quiet=is_quiet):
@@ -180,7 +181,9 @@ def _interruptible(runner: Runner, *, is_quiet: bool) -> Iterator[None]:
             return
         runner.stop()
         if not is_quiet:
-            console.say(f"finishing {runner.progress.in_flight} dialogues in hand; Ctrl-C again stops at once")
+            console.say(
+                f"finishing {runner.progress.in_flight} {runner.progress.noun} in hand; Ctrl-C again stops at once"
+            )
 
     if sys.platform == "win32":
         # No signal handlers on this event loop: Ctrl-C raises KeyboardInterrupt, and what is in hand stays pending.

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from magid_graph.errors import BadItem, StorageFailed
+from magid_graph.health import of_pairs
 from magid_graph.journal import Journal
+from magid_graph.pair_rows import has_work
 from magid_graph.run_dir import RunDir
 
 
@@ -19,6 +21,7 @@ def sum_up(run: RunDir, journal: Journal, files: dict[str, str]) -> dict[str, An
     """
     counts = journal.counts()
     failed = journal.reasons("failed")
+    more = of_pairs(journal, run.settings()) if run.kind() == "pairs" else {}
     return {
         "run": str(run.path),
         "input": _rows_of_input(run, journal, sum(counts.values())),
@@ -26,6 +29,7 @@ def sum_up(run: RunDir, journal: Journal, files: dict[str, str]) -> dict[str, An
         "attempts": journal.verdicts(),
         "rejected": journal.reasons("rejected"),
         "failed": failed,
+        **more,
         "files": files,
         "next": _next_steps(run, counts["pending"], failed, journal),
     }
@@ -50,6 +54,8 @@ def _next_steps(run: RunDir, pending: int, failed: Mapping[str, int], journal: J
     why = f"`{trace} --state failed` says why"
     if pending:
         steps.append(f"{pending} pending: `{run.command()}` goes on")
+    elif run.kind() == "pairs" and has_work(journal, run.settings(), False):
+        steps.append(f"there are batches to describe: `{run.command()}` goes on")
     if retryable:
         only = ", and nothing else" if pending else ""
         steps.append(f"{retryable} failed: `magid-graph retry {run.path}` takes them up again{only}, {why}")

@@ -22,6 +22,7 @@ def test_every_entry_is_a_graph_with_schemas_and_a_drawing(name: str) -> None:
     spec.loader.exec_module(module)
     graph = getattr(module, factory)()
     assert {"key"} <= set(graph.get_input_jsonschema()["properties"])
-    assert "attempts" in graph.get_output_jsonschema()["properties"]
+    made, nodes = ("descriptions", ["describer"]) if name == "pairs" else ("attempts", ["generator", "qa", "feedback"])
+    assert made in graph.get_output_jsonschema()["properties"]
     drawing = graph.get_graph(xray=True).draw_mermaid()
-    assert all(node in drawing for node in ("generator", "qa", "feedback"))
+    assert all(node in drawing for node in nodes)

@@ -9,18 +9,19 @@ import sys
 import typer
 
 from magid_graph import __version__
-from magid_graph.cli import check, config, dialogue, doctor, export, graph, runs, trace, validate
+from magid_graph.cli import check, config, dialogue, doctor, export, graph, pairs, runs, trace, validate
 from magid_graph.errors import MagidError, RunStopped, StorageFailed, UsageError
 
 app = typer.Typer(
     name="magid-graph",
-    help="Make multi-modal training data: dialogues with pictures in the right places.",
+    help="Make multi-modal training data: dialogues with pictures in the right places, and image-text pairs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
 )
 app.command()(dialogue.dialogue)
+app.command()(pairs.pairs)
 app.command()(validate.validate)
 app.command()(runs.status)
 app.command()(runs.retry)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from magid_graph.cli import options
 from magid_graph.cli.ending import finish
+from magid_graph.cli.greeting import which
 from magid_graph.config import DEFAULT_PRESET, load
-from magid_graph.errors import UsageError
-
-if TYPE_CHECKING:
-    from magid_graph.run_dir import RunDir
 
 
 def dialogue(
@@ -54,20 +50,6 @@ def dialogue(
 
         wanted = run_dir.manifest(loaded, source, dialogues.sha256())
         run = run_dir.locate(dialogues.stem, wanted, out=out, is_fresh=new)
-        greeting = _which(run, None if out else run_dir.latest_relative(dialogues.stem, run))
+        greeting = which(run, None if out else run_dir.latest_relative(dialogues.stem, run))
         ended = make(run, dialogues, limit=limit, is_quiet=quiet, greeting=greeting)
     finish(ended, is_quiet=quiet, as_json=as_json)
-
-
-def _which(run: RunDir, relative: RunDir | None) -> list[str]:
-    """Which run this is: continued, or new, and how it differs from the latest of the same name."""
-    from magid_graph import run_dir
-
-    if not run.is_new:
-        return [f"continuing `{run.path}`"]
-    lines = [f"new run `{run.path}`"]
-    if relative is not None:
-        with contextlib.suppress(UsageError):  # another version made that one: nothing can be compared
-            changed = ", ".join(run_dir.difference(relative, run)) or "nothing"
-            lines.append(f"  beside the run before, `{relative.path}`; changed since then: {changed}")
-    return lines

@@ -21,7 +21,7 @@ Mapping = Annotated[
     list[str] | None,
     typer.Option("--map", help="Which column is what, e.g. turns=dialog; may be repeated.", metavar="NAME=COLUMN"),
 ]
-Preset = Annotated[str, typer.Option("--preset", help="pocket, local, openai or paper.", metavar="NAME")]
+Preset = Annotated[str, typer.Option("--preset", help="pocket, local, openai, paper or synergy.", metavar="NAME")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file (default: ./magid.toml if there is one).")
 ]

@@ -60,7 +60,10 @@ class RetrievalTextToImage:
         top = min(self._top_k, len(self._paths))
         # Stable, so that equal cosines are ranked by name and not by chance.
         nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :top]
-        return [self._read(self._paths[ranks[seed % top]]) for ranks, seed in zip(nearest, seeds, strict=True)]
+        return [
+            read_picture(self._paths[ranks[seed % top]], max_pixels=self._max_pixels)
+            for ranks, seed in zip(nearest, seeds, strict=True)
+        ]
 
     def count_tokens(self, prompt: str) -> int:
         """Words: no description is too long."""
@@ -78,9 +81,9 @@ class RetrievalTextToImage:
         paths: list[Path] = []
         vectors: list[Vectors] = []
         batch: list[Image] = []
-        for path in _candidates(root):
+        for path in candidates(root):
             try:
-                batch.append(self._read(path))
+                batch.append(read_picture(path, max_pixels=self._max_pixels))
             except DamagedPicture as error:
                 logger.warning("%s", error)
                 continue
@@ -97,19 +100,22 @@ class RetrievalTextToImage:
             raise ModelUnavailable(f"there is no readable picture in `{root.name}`: give a folder of pictures")
         return paths, np.concatenate(vectors), digest.hexdigest()[:12]
 
-    def _read(self, path: Path) -> Image:
-        from PIL import ImageOps
-        from PIL.Image import DecompressionBombError
-        from PIL.Image import open as open_picture
 
-        try:
-            with open_picture(path) as picture:
-                if picture.width * picture.height > self._max_pixels:
-                    raise DamagedPicture(f"`{path.name}` has more than {self._max_pixels} pixels: it is skipped")
-                return ImageOps.exif_transpose(picture).convert("RGB")
-        except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
-            raise DamagedPicture(f"`{path.name}` is not a readable picture: it is skipped ({error})") from error
-
-
-def _candidates(root: Path) -> Iterable[Path]:
+def candidates(root: Path) -> Iterable[Path]:
+    """What may be pictures in a folder and its subfolders, by name."""
     return sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def read_picture(path: Path, *, max_pixels: int = 40_000_000) -> Image:
+    """The picture upright, in RGB. Raises `DamagedPicture` where it is none, or larger than `max_pixels`."""
+    from PIL import ImageOps
+    from PIL.Image import DecompressionBombError
+    from PIL.Image import open as open_picture
+
+    try:
+        with open_picture(path) as picture:
+            if picture.width * picture.height > max_pixels:
+                raise DamagedPicture(f"`{path.name}` has more than {max_pixels} pixels: it is skipped")
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError, DecompressionBombError) as error:
+        raise DamagedPicture(f"`{path.name}` is not a readable picture: it is skipped ({error})") from error
