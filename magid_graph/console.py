@@ -189,7 +189,7 @@ def show_plan(plan: Mapping[str, Any]) -> None:
         show(cycle_view.plan_line(plan))
     else:
         show(f"input: {plan['dialogues']} dialogues with {plan['turns']} turns, {plan['unreadable']} unreadable rows")
-    for fault in plan["faults"]:
+    for fault in plan.get("faults", ()):
         show(f"  unreadable: {fault}")
     estimate = plan["estimate"]
     rows = [(name.replace("_", " "), f"{least:,}", f"{most:,}") for name, (least, most) in estimate.items()]
