@@ -6,6 +6,7 @@ Each measurement has a process of its own; files lie in a temporary folder and a
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
+from PIL.Image import Image
 
 from benchmarks.report import Figure
-from magid_graph.artifacts import Artifacts
 from magid_graph.exporters import FORMATS, Layout, Sample
 from magid_graph.exporters.folder import renewed
 from magid_graph.exporters.samples import sample_of_dialogue
@@ -84,26 +85,23 @@ def _draw(run_dir: Path, count: int, side: int) -> None:
     from PIL.Image import Resampling, fromarray
 
     chance = np.random.default_rng(0)
-    artifacts = Artifacts(run_dir)
     run_dir.mkdir()
     with (run_dir / "pictures.jsonl").open("w") as listed:
         for _ in range(count):
             rough = fromarray(chance.integers(0, 256, (max(8, side // 8), max(8, side // 8), 3), np.uint8))
             image = rough.resize((side, side), Resampling.BICUBIC)
-            listed.write(json.dumps(_kept(image, run_dir) if side < 64 else artifacts.save(image)) + "\n")
+            listed.write(json.dumps(_kept(image, run_dir)) + "\n")
 
 
-def _kept(image: object, run_dir: Path) -> ImageFile:
+def _kept(image: Image, run_dir: Path) -> ImageFile:
     """As `Artifacts.save` does, without waiting for the disk: a hundred thousand waits are minutes."""
-    import io
-
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")  # type: ignore[attr-defined]
+    image.save(buffer, "PNG")
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
     path = f"images/{sha256[:2]}/{sha256}.png"
     (run_dir / path).parent.mkdir(parents=True, exist_ok=True)
     (run_dir / path).write_bytes(buffer.getvalue())
-    return ImageFile(sha256=sha256, path=path, width=8, height=8)
+    return ImageFile(sha256=sha256, path=path, width=image.width, height=image.height)
 
 
 def _samples(run_dir: Path, count: int) -> Iterator[Sample]:

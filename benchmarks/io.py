@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import reading
+from benchmarks import exporting, reading
 from benchmarks.report import Figure, circumstances, table, write_section
 
-PARTS = ("readers",)
+PARTS = ("readers", "exporters")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="*", default=PARTS, choices=PARTS, help="default: all")
     parser.add_argument("--json-gb", type=float, default=2.0, help="size of the JSON list whose memory is measured")
+    parser.add_argument("--pictures", type=int, default=100_000, help="small pictures of the exporters' memory")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     arguments = parser.parse_args()
     for part in arguments.part:
-        found: list[Figure] = reading.figures(json_gb=arguments.json_gb)
+        found: list[Figure] = (
+            reading.figures(json_gb=arguments.json_gb)
+            if part == "readers"
+            else exporting.figures(pictures=arguments.pictures)
+        )
         text = f"{table(found)}\n\n{circumstances()}"
         print(text)
         if arguments.write:

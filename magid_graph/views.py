@@ -30,7 +30,8 @@ from magid_graph.trace.reading import Reading
 
 _DATASET: dict[Kind, tuple[str, ...]] = {"dialogue": ("magid", "imagefolder"), "pairs": ("imagefolder",)}
 """The formats of the data set that a run ends with: quick to write, and loaded without a word of code."""
-_INDEX = {"magid": "magi_dataset.json", "imagefolder": "train/metadata.jsonl"}
+_INDEX = {"magid": "magi_dataset.json", "imagefolder": "*/metadata.jsonl"}
+"""Where their rows are; a run whose input has splits may have none in `train`."""
 
 VIEWS = ("prompts", "gallery")
 """What a run shows of itself to people, in its own directory."""
@@ -77,7 +78,7 @@ def write_views(run: RunDir, journal: Journal) -> dict[str, str]:
     expire_views(run)
     dataset = run.path / "dataset"
     _export(run, journal, _DATASET[run.kind()], dataset, Layout())
-    files = {name: dataset / _INDEX[name] for name in _DATASET[run.kind()]}
+    files = {name: _first(dataset, _INDEX[name]) for name in _DATASET[run.kind()]}
     files |= {name: write_view(run, journal, name) for name in VIEWS}
     places = {name: file.relative_to(run.path).as_posix() for name, file in files.items()}
     write_atomically(_note(run), json.dumps({"magid_graph": __version__, "files": places}).encode())
@@ -171,6 +172,11 @@ def _fail_damaged(run: RunDir, journal: Journal) -> None:
         damaged = [image["path"] for image in images if image is not None and not artifacts.is_intact(image)]
         if damaged:
             journal.fail(item.position, DamagedPicture.cause, f"`{damaged[0]}` is missing or is not what was judged")
+
+
+def _first(folder: Path, pattern: str) -> Path:
+    """The file, of train if there is one."""
+    return max(folder.glob(pattern), key=lambda path: (path.parent.name == "train", path.name))
 
 
 def _note(run: RunDir) -> Path:

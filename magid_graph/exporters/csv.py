@@ -28,8 +28,9 @@ def write_csv(samples: Iterable[Sample], folder: Folder, layout: Layout) -> None
 
 def _line(row: dict[str, object]) -> str:
     line = io.StringIO()
-    csv.DictWriter(line, COLUMNS, lineterminator="").writerow(row)
-    return line.getvalue()
+    # Cells are quoted for the characters of the line's end: with none, a cell of two lines would be two rows.
+    csv.DictWriter(line, COLUMNS, lineterminator="\r\n").writerow(row)
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _fault(lines: Iterator[str], at: Path) -> str | None:
