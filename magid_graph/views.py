@@ -12,6 +12,7 @@ from typing import Any
 
 from magid_graph import __version__
 from magid_graph.artifacts import Artifacts, write_atomically
+from magid_graph.contact_sheet import write_contact_sheet
 from magid_graph.errors import DamagedPicture, UsageError
 from magid_graph.exporters import FORMATS, Folder, Layout
 from magid_graph.exporters.card import write_card
@@ -80,6 +81,8 @@ def write_views(run: RunDir, journal: Journal) -> dict[str, str]:
     _export(run, journal, _DATASET[run.kind()], dataset, Layout())
     files = {name: _first(dataset, _INDEX[name]) for name in _DATASET[run.kind()]}
     files |= {name: write_view(run, journal, name) for name in VIEWS}
+    if run.kind() == "pairs" and (sheet := write_contact_sheet(journal, run.path)) is not None:
+        files["contact sheet"] = sheet
     places = {name: file.relative_to(run.path).as_posix() for name, file in files.items()}
     write_atomically(_note(run), json.dumps({"magid_graph": __version__, "files": places}).encode())
     return {name: str(file) for name, file in files.items()}
