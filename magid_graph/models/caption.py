@@ -48,7 +48,6 @@ class TransformersCaptioner:
         self._instruction = instruction
         self._max_new_tokens = max_new_tokens
         self._temperature, self._top_p, self._top_k = temperature, top_p, top_k
-        self.model_id = identity(model, revision)
         self.parameters: dict[str, object] = {
             "instruction": instruction,
             "max_new_tokens": max_new_tokens,
@@ -59,6 +58,7 @@ class TransformersCaptioner:
         with opening(model):
             self._model, self._images, self._tokenizer, self._processor = _open(model, revision, self._dtype)
             self._model.to(self._device).eval()
+        self.model_id = identity(model, revision)
         # A decoder with learned positions fails beyond its last one; two are kept for the start and the end.
         positions = getattr(getattr(self._model.config, "decoder", None), "n_positions", None)
         if positions is not None:

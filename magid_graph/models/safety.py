@@ -88,7 +88,6 @@ class HFImageClassifier:
         self, model: str, *, device: str = "auto", dtype: str = "auto", unsafe_labels: Sequence[str] = UNSAFE_LABELS
     ) -> None:
         self._device = pick_device(device)
-        self.model_id = identity(model)
         with opening(model):
             from transformers import AutoImageProcessor, AutoModelForImageClassification
 
@@ -99,6 +98,7 @@ class HFImageClassifier:
                 model, dtype=self._dtype, use_safetensors=True, local_files_only=local
             )
             self._model: Any = network.to(self._device).eval()
+        self.model_id = identity(model)
         labels: dict[int, str] = self._model.config.id2label
         wanted = {label.lower() for label in unsafe_labels}
         self._unsafe = [index for index, label in labels.items() if label.lower() in wanted]

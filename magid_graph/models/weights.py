@@ -35,15 +35,28 @@ def folder_of(model: str) -> Path | None:
 
 
 def identity(model: str, revision: str | None = None) -> str:
-    """What tells this model from others in records: `owner/name@revision`, or a folder's name and a hash of its files.
+    """What tells this model from others in records: `owner/name@commit`, or a folder's name and a hash of its files.
 
-    A folder's path is no part of it: the same weights elsewhere are the same model, other weights in the same place are
-    not.
+    The commit is the one that was opened: ask after opening, which may have fetched another than before. A folder's
+    path is no part of it: the same weights elsewhere are the same model, other weights in the same place are not.
     """
     folder = folder_of(model)
     if folder:
         return f"{folder.name}@{fingerprint(folder)}"
-    return f"{model}@{revision}" if revision else model
+    commit = _cached_commit(model, revision or "main") or revision
+    return f"{model}@{commit}" if commit else model
+
+
+def _cached_commit(model: str, revision: str) -> str | None:
+    """The commit that a branch or tag stood for when the hub was last asked; `None` where the cache does not tell."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    try:
+        return (folder / "refs" / revision).read_text().strip() or None
+    except OSError:
+        return None
 
 
 def fingerprint(path: Path) -> str:
