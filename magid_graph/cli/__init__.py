@@ -9,7 +9,7 @@ import sys
 import typer
 
 from magid_graph import __version__
-from magid_graph.cli import check, config, dialogue, doctor, export, graph, pairs, runs, trace, validate
+from magid_graph.cli import check, config, dialogue, doctor, export, graph, pairs, requalify, runs, trace, validate
 from magid_graph.errors import MagidError, RunStopped, StorageFailed, UsageError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command()(check.stats)
 app.command()(check.verify)
 app.command()(graph.graph)
 app.add_typer(trace.trace)
+app.command()(requalify.requalify)
 app.command(name="config")(config.show_config)
 app.command()(doctor.doctor)
 

@@ -252,3 +252,33 @@ def _show_beside(left: RunDir, right: RunDir, item: str, *, images: bool) -> Non
         ("original", f"branch {right.path.name}") if "derived" in right.manifest else (left.path.name, right.path.name)
     )
     console.draw(item_beside(_pair(left, right, item), (left.path, right.path), names, graphics))
+
+
+@trace.command()
+def prune(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, or its name under outputs/.")],
+    keep: Annotated[int, typer.Option(min=0, help="Items without a refusal that keep their node runs.")] = 100,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; take nothing away.")] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make run.db smaller: keep the node runs and prompts of every failure and refusal, and of a sample of the rest.
+
+    Attempts with their scores, and pictures, always stay.
+    """
+    from dataclasses import asdict
+
+    from magid_graph import console, run_dir
+    from magid_graph.trace.prune import prune as take_away
+
+    opened = run_dir.open_run(run)
+    opened.journal_there().close()
+    with opened.lock():
+        gone = take_away(opened, keep, is_trial=dry_run)
+    if as_json:
+        console.show_json(asdict(gone))
+        return
+    verb = "would lose" if dry_run else "lost"
+    console.show(f"{gone.items - gone.kept:,} of {gone.items:,} items {verb} {gone.spans:,} node runs")
+    console.show(f"and {gone.exchanges:,} exchanges; {gone.kept:,} keep theirs")
+    if not dry_run:
+        console.show(f"run.db: {gone.bytes_before / 1e6:.1f} MB -> {gone.bytes_after / 1e6:.1f} MB")
