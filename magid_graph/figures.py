@@ -164,6 +164,7 @@ def figures_of(run: RunDir, journal: Journal, layout: Layout) -> dict[str, Any]:
     attempts = _attempts(journal)
     settings = run.settings()
     limits = settings.qa.limits()
+    is_open = kind == "pairs" and settings.cycle.qa == "off"
     return {
         "kind": kind,
         "items": dict(journal.counts()),
@@ -174,6 +175,7 @@ def figures_of(run: RunDir, journal: Journal, layout: Layout) -> dict[str, Any]:
         **({"chains": chains.figures()} if kind == "pairs" else {}),
         "attempts": attempts.figures(),
         "scores": {name: _spread(name, *both) for name, both in attempts.scores.items() if any(both)},
+        "checks": [check for check in settings.qa.checks if not is_open or check == "safety"],
         "limits": dict(limits),
         "safety": attempts.safety(limits["max_nsfw"]),
         "provenance": {

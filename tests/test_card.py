@@ -14,7 +14,8 @@ import pytest
 from magid_graph.errors import UsageError
 from magid_graph.exporters.card import size_category
 from magid_graph.exporters.licences import licence_for
-from tests.command_line import Terminal, written
+from tests.command_line import Terminal, fakes, written
+from tests.exporting import lines
 
 NASTY = "x|y`z](http://e.example)<script>"
 TALK: list[object] = [
@@ -80,6 +81,27 @@ def test_the_hub_reads_the_card_and_datasets_loads_by_it(terminal: Terminal, tmp
         if folder.name in ("dataset", "imagefolder", "parquet", "webdataset"):
             pictures = [row for part in opened.values() for row in part]
             assert len(pictures) == (3 if folder.name == "parquet" else 2)
+
+
+def test_pairs_have_their_own_figures_and_a_format_that_cannot_show_them_is_refused(terminal: Terminal) -> None:
+    given = ["--set", "models.captioner=fake:", "--from-descriptions", "first.txt", "--iterations", "3", "--quiet"]
+    Path("first.txt").write_text("a red boat on a lake\na green tree on a hill\n")
+    assert terminal.type("pairs", *fakes(), *given, "--out", "run").code == 0
+    figures = terminal.type("stats", "run", "--json").json()
+    assert (figures["all"]["pairs"], figures["chains"]["count"], figures["checks"]) == (6, 2, ["safety"])
+    assert [row["pairs"] for row in figures["chains"]["by_iteration"]] == [2, 2, 2]
+    formats = ("llava", "csv", "parquet", "jsonl", "webdataset")
+    words = [word for name in formats for word in ("--format", name)]
+    made = terminal.type("export", "run", *words, "--shuffle", "--json").json()
+    assert [made[name]["samples"] for name in formats] == [6] * 5
+    scattered = [row["group"] for row in lines(Path("run/exports/jsonl/train.jsonl"))]
+    assert scattered != sorted(scattered)
+    terminal.type("export", "run", "--format", "jsonl")
+    together = [row["id"] for row in lines(Path("run/exports/jsonl/train.jsonl"))]
+    assert together == sorted(together)
+    said = terminal.type("export", "run", "--format", "magid")
+    assert (said.code, "`magid` cannot show a run of pairs; formats that can: imagefolder" in said.err) == (2, True)
+    assert terminal.type("verify", "run").code == 0
 
 
 def test_the_plot_is_a_drawing_with_every_picture_in_it(terminal: Terminal) -> None:
