@@ -17,6 +17,7 @@ from magid_graph.trace.diffing import Pair, compare
 from magid_graph.trace.reading import Reading, Trace
 from magid_graph.trace.replay import Branch, Change, plan, replay
 from tests.command_line import Terminal, written
+from tests.command_line import fakes as stand_ins
 from tests.graph_runs import Fakes, dialogue, fake_settings
 from tests.traced_runs import made_run
 
@@ -174,3 +175,41 @@ async def test_runs_without_a_common_item_cannot_be_compared(tmp_path: Path) -> 
     with contextlib.closing(Reading(one)) as left, contextlib.closing(Reading(other)) as right:  # noqa: SIM117
         with pytest.raises(UsageError, match="no item in common"):
             compare(left, right)
+
+
+def test_a_chain_is_replayed_from_every_node_with_the_same_pairs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal(monkeypatch, capsys)
+    chosen = ["models.captioner=fake:", "cycle.qa=gate", "qa.min_clip_similarity=0.2", "cycle.batches=1"]
+    words = stand_ins(*chosen, "cycle.descriptions=1", "cycle.iterations=3")
+    made = terminal.type("pairs", *words, "--out", "chains", "--quiet", "--json")
+    assert made.code == 0
+    with contextlib.closing(Reading(open_run(Path("chains")))) as reading:
+        (original,) = reading.traces()
+        assert [step.node for step in original.steps].count("captioner") == len(original.pairs) > 0
+        for step in original.steps:
+            place = ("--from", step.name, "--turn", str(step.turn))
+            told = terminal.type("trace", "replay", "chains", original.key, *place, "--json").json()
+            assert [told["paid"][kind] for kind in ("questions", "pictures", "captions")] == [0, 0, 0]
+            with contextlib.closing(Reading(open_run(Path(told["branch"])))) as branch:
+                again = branch.trace(original.key)
+            assert (list(again.pairs), again.attempts) == (list(original.pairs), original.attempts)
+            assert [one.name for one in again.steps] == [one.name for one in original.steps]
+
+
+def test_on_pocket_models_a_replay_without_changes_gives_the_identical_picture_and_pays_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal(monkeypatch, capsys)
+    talk = written("talk.json", [{"id": "cat", "turns": ["Any news?", "Look, a photo of our cat on the beach!"]}])
+    run = Path(terminal.type("dialogue", talk, "--json", "--quiet").json()["run"])
+    steps = terminal.type("trace", run, "cat", "--json").json()["steps"]
+    drawn = [step["wrote"]["drawing"]["image"]["sha256"] for step in steps if step["node"] == "generator"]
+    told = terminal.type("trace", "replay", run, "cat", "--from", "generator#1", "--json").json()
+    assert told["paid"] | {"from_cache": 0} == {"questions": 0, "pictures": 0, "captions": 0, "from_cache": 0}
+    assert told["changed"] == []
+    again = terminal.type("trace", told["branch"], "cat", "--json").json()["steps"]
+    files = [step["wrote"]["drawing"]["image"] for step in again if step["node"] == "generator"]
+    data = [(Path(told["branch"]) / file["path"]).read_bytes() for file in files]
+    assert [hashlib.sha256(one).hexdigest() for one in data] == drawn != []

@@ -16,7 +16,7 @@ BESIDE = "-"
 def named(args: Sequence[str]) -> list[str]:
     """The words of a command line in which `--html` may stand alone: what follows it is a file if it ends so."""
     words: list[str] = []
-    for word, following in zip(args, [*args[1:], ""], strict=True):
+    for word, following in zip(args, [*args, ""][1:], strict=True):
         words.append(word)
         if word == "--html" and not following.lower().endswith((".html", ".htm")):
             words.append(BESIDE)

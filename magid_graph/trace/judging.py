@@ -73,7 +73,8 @@ def why(attempt: Attempt, earlier: Sequence[Attempt], retry: Retry) -> str:
     fault = fault_of(attempt)
     match attempt["verdict"]:
         case "accept":
-            return "every check passed"
+            passed = all(one.passes for one in measured(attempt) if one.value is not None)
+            return "every check passed" if passed else "no check that counts refused it"
         case "regenerate":
             return f"{fault}; redraw {redrawn + 1} of {retry.regenerate}"
         case "feedback":

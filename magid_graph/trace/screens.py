@@ -33,7 +33,7 @@ def at_a_glance(run: RunDir, seen: Glance, *, is_chosen: bool) -> RenderableType
     if seen.moments and not is_chosen:
         parts += [_section("the graph, with how often each edge was taken"), _graph(run, seen)]
     if seen.moments:
-        parts += [_section("by attempt"), _by_attempt(seen)]
+        parts += [_section("by attempt"), _by_attempt(run, seen)]
         parts += [_section("scores against their limits"), *(_histogram(one) for one in seen.histograms())]
     if seen.pairs:
         parts += [_section("pairs by iteration"), _pairs(seen.pairs)]
@@ -79,6 +79,11 @@ def _title(run: RunDir, seen: Glance, *, is_chosen: bool) -> Text:
     )
 
 
+def _drawn(run: RunDir) -> str:
+    """What attempts are made for."""
+    return {"dialogue": "moments", "pairs": "iterations"}[run.kind()]
+
+
 def _states(seen: Glance) -> Text:
     line = Text("\n")
     total = max(1, seen.items.total())
@@ -102,7 +107,8 @@ def _graph(run: RunDir, seen: Glance) -> Text:
     name = "dialogue" if run.kind() == "dialogue" else "chain"
     drawn = diagram_of(GRAPHS[name](), {})
     edges = tuple(
-        replace(edge, label=f"{edge.label} {seen.edges[edge.id]:,}") if edge.label else edge for edge in drawn.edges
+        replace(edge, label=f"{edge.label} {seen.edges[edge.id]:,}") if edge.label and edge.source != "START" else edge
+        for edge in drawn.edges
     )
     text = Text(as_text(replace(drawn, edges=edges)), no_wrap=True, overflow="crop")
     for verdict in ("accept", "regenerate", "feedback", "discard"):
@@ -110,7 +116,7 @@ def _graph(run: RunDir, seen: Glance) -> Text:
     return text
 
 
-def _by_attempt(seen: Glance) -> Table:
+def _by_attempt(run: RunDir, seen: Glance) -> Table:
     verdicts = ("accept", "regenerate", "feedback", "discard")
     table = _table(
         ("attempt", "right"), *((verdict, "right") for verdict in verdicts), ("rescues", "right"), ("", "left")

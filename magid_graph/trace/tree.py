@@ -81,7 +81,8 @@ def _by_attempt(steps: Sequence[Step]) -> Iterator[tuple[int | None, list[Step]]
 
 
 def _title(trace: Trace) -> RenderableType:
-    counts = f"{len(trace.moments())} moments, {len(trace.attempts)} attempts, {duration(trace.duration_s)}"
+    drawn = "moments" if trace.kind == "dialogue" else "iterations"
+    counts = f"{len(trace.moments())} {drawn}, {len(trace.attempts)} attempts, {duration(trace.duration_s)}"
     lines = [Text.assemble((trace.key, "bold"), " · ", (trace.state, f"bold {COLOURS[trace.state]}"), f" · {counts}")]
     if trace.reason:
         why = f"{trace.reason}: {trace.message}" if trace.message else trace.reason
@@ -156,8 +157,10 @@ def _add_step(place: Tree, step: Step, look: Look) -> None:
         lines.append(Text(f"wrote turn {moment['turn']}: “{moment['description']}”"))
     if "description" in step.wrote:
         lines.append(Text(f"wrote “{step.wrote['description']}”"))
-    if "caption" in step.wrote:
-        lines.append(Text(f"wrote “{step.wrote['caption']}”"))
+    for pair in step.wrote.get("pairs", ()):
+        drift = "" if pair["drift"]["text"] is None else f", drift of the text {pair['drift']['text']:.3f}"
+        kept = "accepted" if pair["accepted"] else f"refused: {pair['reason']}"
+        lines.append(Text(f"pair {pair['id']} {kept}{drift}", "green" if pair["accepted"] else "red"))
     if step.error:
         lines.append(Text(step.error, "bold magenta"))
     place.add(Group(*lines))
