@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from magid_graph.cli import options
-from magid_graph.cli.trace_out import named, write_html
+from magid_graph.cli.trace_out import named, write_out
 
 if TYPE_CHECKING:
     from magid_graph.run_dir import RunDir
@@ -69,6 +69,11 @@ def show(
     html: Annotated[
         str | None, typer.Option(metavar="[FILE]", help="Write the run as one page (default: RUN/trace.html).")
     ] = None,
+    chat_png: Annotated[bool, typer.Option("--chat-png", help="Draw each dialogue as a chat, into RUN/chats.")] = False,
+    otlp: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Send spans to an OTLP/HTTP receiver, or to langfuse or langsmith."),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """The run at a glance, or one item step by step (the default command: `show` may be left out)."""
@@ -79,8 +84,8 @@ def show(
     opened = run_dir.open_run(run) if run else run_dir.newest_run()
     wanted = Wanted(state or (), reason or (), node or (), attempts, grep)  # type: ignore[arg-type]
     with contextlib.closing(Reading(opened)) as reading:
-        if html is not None:
-            write_html(reading, html)
+        if html is not None or chat_png or otlp:
+            write_out(reading, html=html, chat_png=chat_png, otlp=otlp)
         elif item is None:
             _show_run(reading, wanted, as_json=as_json)
         else:

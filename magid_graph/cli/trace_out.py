@@ -23,7 +23,17 @@ def named(args: Sequence[str]) -> list[str]:
     return words
 
 
-def write_html(reading: Reading, file: str) -> None:
+def write_out(reading: Reading, *, html: str | None, chat_png: bool, otlp: str | None) -> None:
+    """Write or send what was asked for, and say where it is."""
+    if html is not None:
+        _write_html(reading, html)
+    if chat_png:
+        _write_chats(reading)
+    if otlp is not None:
+        _send(reading, otlp)
+
+
+def _write_html(reading: Reading, file: str) -> None:
     """Write the run's page, and say where it is and what it needs."""
     from magid_graph import console
     from magid_graph.errors import StorageFailed
@@ -39,3 +49,22 @@ def write_html(reading: Reading, file: str) -> None:
             " has to stay where it is"
         )
     console.show(f"html: {path} ({written.items} items, {written.embedded} pictures inside)")
+
+
+def _write_chats(reading: Reading) -> None:
+    from magid_graph import console
+    from magid_graph.errors import UsageError
+    from magid_graph.page.chats import write_chats
+
+    if reading.kind != "dialogue":
+        raise UsageError(f"`{reading.run.path}` has no dialogues to draw; `--html` shows its chains as filmstrips")
+    folder = reading.run.path / "chats"
+    console.show(f"chats: {folder} ({write_chats(reading, folder)} pictures)")
+
+
+def _send(reading: Reading, name: str) -> None:
+    from magid_graph import console
+    from magid_graph.trace.otlp import receiver, send
+
+    to = receiver(name)
+    console.show(f"otlp: {send(reading, to)} spans to {to.url}")
