@@ -89,7 +89,7 @@ def _pixels(image: Image) -> int:
 
 def sweep(run_dir: Path) -> None:
     """Remove what a killed process left half-written. For whoever holds the run's lock."""
-    for folder in (run_dir, run_dir / "images", run_dir / "exports"):
+    for folder in (run_dir, run_dir / "images", run_dir / "dataset", run_dir / "exports"):
         for part in folder.glob(".*.part"):
             if part.is_dir():
                 shutil.rmtree(part, ignore_errors=True)

@@ -44,7 +44,13 @@ def test_nothing_half_written_is_left_where_writing_fails(tmp_path: Path) -> Non
 
 def test_what_a_killed_process_left_half_written_is_swept_away(tmp_path: Path) -> None:
     file = Artifacts(tmp_path).save(Image.effect_noise((8, 8), 40).convert("RGB"))
-    for name in (".abc.part", "images/.abc.part", ".dataset.part/train/half.json", "exports/.csv.part/half.csv"):
+    for name in (
+        ".abc.part",
+        "images/.abc.part",
+        "dataset/.abc.part",
+        ".dataset.part/train/half.json",
+        "exports/.csv.part/half.csv",
+    ):
         write_atomically(tmp_path / name, b"half")
     sweep(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / file["path"]]
