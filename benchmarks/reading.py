@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from benchmarks.report import Figure
 
 _SAID = "look at my new kite it is red and we flew by the sea yesterday with bread for all of you how nice"
 _LINES_MB = 200
+_PLACE = "@"
+"""Where the number goes in the id of a dialogue."""
 
 
 def figures(*, json_gb: float) -> list[Figure]:
@@ -62,17 +65,19 @@ def _memory(path: Path) -> list[Figure]:
 # -- files
 
 
-def _written(path: Path, dialogue: Callable[[int, random.Random], Any], megabytes: float) -> Path:
-    """Invented dialogues, about as many as asked for; a name that ends in `.json` makes a list of them."""
+def _written(path: Path, dialogue: Callable[[str, random.Random], Any], megabytes: float) -> Path:
+    """Invented dialogues, about as many as asked for, with an id each; a name in `.json` makes a list of them."""
     chance = random.Random(0)
-    rows = (json.dumps(dialogue(at, chance)) for at in range(sys.maxsize))
+    # A few thousand different ones: making each anew would take longer than all that is measured.
+    forms = [json.dumps(dialogue(_PLACE, chance)).partition(_PLACE) for _ in range(5000)]
     begin, between, end = ("[\n", ",\n", "\n]\n") if path.suffix == ".json" else ("", "\n", "\n")
+    left = megabytes * 1e6
     with path.open("w", encoding="utf-8") as file:
-        file.write(begin + next(rows))
-        for row in rows:
-            if file.tell() > megabytes * 1e6:
+        for at in count():
+            before, _, after = forms[at % len(forms)]
+            left -= file.write(f"{between if at else begin}{before}{at}{after}")
+            if left < 0:
                 break
-            file.write(between + row)
         file.write(end)
     return path
 
@@ -81,22 +86,22 @@ def _texts(chance: random.Random) -> list[str]:
     return [" ".join(chance.choices(_SAID.split(), k=12)) for _ in range(8)]
 
 
-def _turns(at: int, chance: random.Random) -> dict[str, Any]:
+def _turns(id: str, chance: random.Random) -> dict[str, Any]:
     said = [{"speaker": ("Ada", "Ben")[n % 2], "text": text} for n, text in enumerate(_texts(chance))]
-    return {"id": f"dialogue-{at}", "turns": said}
+    return {"id": id, "turns": said}
 
 
-def _mmdialog(at: int, chance: random.Random) -> dict[str, Any]:
+def _mmdialog(id: str, chance: random.Random) -> dict[str, Any]:
     turns = [{"turn": [{"__TEXT__": f"{text} :star:"}]} for text in _texts(chance)]
     turns[3]["turn"].append({"__MEDIA__": str(chance.getrandbits(62))})
-    return {"conversation_id": at, "conversation": turns}
+    return {"conversation_id": id, "conversation": turns}
 
 
-def _photochat(at: int, chance: random.Random) -> dict[str, Any]:
+def _photochat(id: str, chance: random.Random) -> dict[str, Any]:
     sent = [{"message": text, "share_photo": False, "user_id": n // 2 % 2} for n, text in enumerate(_texts(chance))]
     sent.insert(4, {"message": "", "share_photo": True, "user_id": 1})
-    photo = {"photo_description": "Objects in the photo: Kite", "photo_id": f"train/{at:016x}"}
-    return {"dialogue": sent, "dialogue_id": at, **photo}
+    photo = {"photo_description": "Objects in the photo: Kite", "photo_id": f"train/{chance.getrandbits(62):016x}"}
+    return {"dialogue": sent, "dialogue_id": id, **photo}
 
 
 # -- one measurement, in a process of its own
@@ -112,12 +117,12 @@ def _measure(how: str, path: Path) -> dict[str, float]:
     with _opened(how, path) as rows:
         next(rows)  # imports and the look at the first rows are no part of reading
         process = psutil.Process()
-        count, start_mb = 1, process.memory_info().rss / 1e6
+        read, start_mb = 1, process.memory_info().rss / 1e6
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in rows:
-            count += 1
+            read += 1
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return {"rows": count, "wall_s": wall, "cpu_s": cpu, "start_mb": start_mb, "peak_mb": _peak_mb()}
+    return {"rows": read, "wall_s": wall, "cpu_s": cpu, "start_mb": start_mb, "peak_mb": _peak_mb()}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ def detect(parts: Sequence[Part], settings: ReaderSettings, *, name: str) -> Fou
     """
     if (asked := _asked(settings)) is not None:
         form, why = asked
+        _check_columns(parts, settings)
         kept = [part for part in parts if len(parts) == 1 or settings.map or form is _format_of(part)]
         return _chosen(form, why, kept or list(parts), parts)
     by_format: dict[str, list[Part]] = {}
@@ -61,12 +63,25 @@ def _asked(settings: ReaderSettings) -> tuple[Format, str] | None:
     columns = mapping(settings.map)
     if settings.format not in (*FORMATS, "auto"):
         known = "`, `".join(("auto", *FORMATS))
-        raise InputError(f"`{settings.format}` is not a format; there are `{known}`")
+        near = difflib.get_close_matches(settings.format, FORMATS, 1)
+        hint = f" (did you mean `{near[0]}`?)" if near else ""
+        raise InputError(f"`{settings.format}` is not a format{hint}; there are `{known}`")
     if columns and settings.format not in ("auto", "mapped"):
         raise InputError(f"`--map` goes with `--format mapped`, not with `{settings.format}`")
     if columns or settings.format == "mapped":
         return FORMATS["mapped"], FORMATS["mapped"].looks_like
     return None if settings.format == "auto" else (FORMATS[settings.format], "it was asked for")
+
+
+def _check_columns(parts: Sequence[Part], settings: ReaderSettings) -> None:
+    """Raises `InputError` where no row has the column that is said to hold the turns."""
+    column = mapping(settings.map).get("turns", "").partition(".")[0]
+    if not column or any(part.container == "txt" for part in parts):
+        return
+    rows = [value for part in parts for value in _sample(part) if isinstance(value, dict)]
+    if rows and not any(column in row or mapping(settings.map)["turns"] in row for row in rows):
+        known = ", ".join(f"`{one}`" for one in list(rows[0])[:12])
+        raise InputError(f"no row of `{parts[0].name}` has the column `{column}` of `--map`; there are {known}")
 
 
 def _chosen(form: Format, why: str, kept: list[Part], parts: Sequence[Part]) -> Found:

@@ -21,11 +21,11 @@ def listed(row: dict[str, Any], name: str) -> list[Any]:
     return value
 
 
-def entry_of(entries: list[Any], at: int, *, noun: str = "turn") -> dict[str, Any]:
-    """The object at this position."""
+def entry_of(entries: list[Any], at: int) -> dict[str, Any]:
+    """The turn at this position, which is an object."""
     entry = entries[at]
     if not isinstance(entry, dict):
-        raise BadItem(f"{noun} {at} is {kind(entry)}; it must be an object")
+        raise BadItem(f"turn {at} is {kind(entry)}; it must be an object")
     return entry
 
 

@@ -79,7 +79,8 @@ class Finishing:
         for at, (speaker, text) in enumerate(draft.turns):
             if len(text) > self._max_chars:
                 raise BadItem(f"turn {at} has {len(text):,} characters; `max_utterance_chars` is {self._max_chars:,}")
-            text = normalise(text)
+            if not text.isprintable():
+                text = normalise(text)
             text = reword(text).strip() if reword else text.strip()
             if not text:
                 raise BadItem(f"turn {at} has no text")

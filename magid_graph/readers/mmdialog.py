@@ -33,14 +33,14 @@ def _dialogue(value: Any) -> Draft:
 
 def _add(draft: Draft, elements: list[Any], at: int) -> None:
     texts, media = [], []
-    for number in range(len(elements)):
-        element = entry_of(elements, number, noun=f"element of turn {at}, number")
-        if "__TEXT__" in element:
-            texts.append(text_of(element["__TEXT__"], at))
-        elif "__MEDIA__" in element:
-            media.append(element["__MEDIA__"])
-        else:
-            raise BadItem(f"an element of turn {at} is neither `__TEXT__` nor `__MEDIA__`")
+    for element in elements:
+        match element:
+            case {"__TEXT__": text}:
+                texts.append(text_of(text, at))
+            case {"__MEDIA__": key}:
+                media.append(key)
+            case _:
+                raise BadItem(f"an element of turn {at} is neither `__TEXT__` nor `__MEDIA__`")
     if texts or not media:
         draft.say(alternate(at), " ".join(texts))
     for key in media:

@@ -92,7 +92,7 @@ def _of_json(value: Any) -> Draft:
     utterances = listed(value, "utterances")
     if not utterances:
         raise BadItem("the dialogue has no turns")
-    last = entry_of(utterances, len(utterances) - 1, noun="utterance")
+    last = entry_of(utterances, len(utterances) - 1)
     draft = Draft(labels={"persona": {"B": strings(value, "personality")}})
     candidates = listed(last, "candidates")
     if not candidates:
