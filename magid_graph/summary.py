@@ -67,7 +67,8 @@ def _next_steps(run: RunDir, pending: int, failed: Mapping[str, int], journal: J
         chosen = " ".join(f"--reason {shlex.quote(reason)}" for reason in reasons)
         steps.append(f"without a picture: {told}: `{trace} {chosen}` says why")
     if (gallery := run.path / "gallery.html").exists():
-        steps.append(f"open `{gallery}` in a browser to see the dialogues with their pictures")
+        shown = "dialogues with their pictures" if run.kind() == "dialogue" else "pairs"
+        steps.append(f"open `{gallery}` in a browser to see the {shown}")
     return steps
 
 

@@ -78,7 +78,7 @@ def write_views(run: RunDir, journal: Journal) -> dict[str, str]:
     """Write what a run ends with from `run.db`. Returns where each is."""
     expire_views(run)
     dataset = run.path / "dataset"
-    _export(run, journal, _DATASET[run.kind()], dataset, Layout())
+    _export(run, journal, _DATASET[run.kind()], dataset, Layout(is_shuffled=run.settings().cycle.shuffle))
     files = {name: _first(dataset, _INDEX[name]) for name in _DATASET[run.kind()]}
     files |= {name: write_view(run, journal, name) for name in VIEWS}
     if run.kind() == "pairs" and (sheet := write_contact_sheet(journal, run.path)) is not None:
