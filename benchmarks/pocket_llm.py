@@ -115,7 +115,10 @@ def spoken(turn: str | dict[str, str]) -> str:
 def scan(ask: Asker, case: Case) -> Scanned:
     """As many pictures are allowed as there are moments, and two at least: choosing too many is possible."""
     limit, indices = max(2, len(case.gold)), range(len(case.lines))
-    reply = ask("scanner/brief", scanner_grammar(indices, limit), max_images=limit, dialogue="\n".join(case.lines))
+    said = [line.split(": ", 2)[2] for line in case.lines]
+    reply = ask(
+        "scanner/brief", scanner_grammar(indices, limit, said=said), max_images=limit, dialogue="\n".join(case.lines)
+    )
     try:
         found = parse_scan(reply, turns=indices, max_images=limit, utterances=dict(enumerate(case.lines)))
     except ReplyFault:
@@ -148,7 +151,7 @@ def feedback_is_new(ask: Asker, sample: tasks.Sample) -> bool:
     """Whether the reply to a feedback brief is a description that was not tried."""
     index = int(re.search(r"Utterance: (\d+):", sample.reply)[1])  # type: ignore[index]
     earlier = re.findall(r'^\d+\. "(.*?)": ', sample.brief, re.MULTILINE)
-    reply = ask.reply([{"role": "user", "content": sample.brief}], feedback_grammar(index))
+    reply = ask.reply([{"role": "user", "content": sample.brief}], feedback_grammar(index, said=[sample.brief]))
     try:
         parse_feedback(reply, turn=index, earlier=earlier)
     except ReplyFault:
@@ -165,7 +168,8 @@ def describer_distinct(ask: Asker, topic: str, count: int = 8) -> float:
 def shorten_fits(ask: Asker, sample: tasks.Sample) -> bool:
     limit = int(re.search(r"at most (\d+) words", sample.brief)[1])  # type: ignore[index]
     try:
-        parse_shortened(ask.reply([{"role": "user", "content": sample.brief}], shorten_grammar()), limit)
+        grammar = shorten_grammar(limit, said=sample.brief.partition("words: ")[2])
+        parse_shortened(ask.reply([{"role": "user", "content": sample.brief}], grammar), limit)
     except ReplyFault:
         return False
     return True

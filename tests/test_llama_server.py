@@ -16,8 +16,10 @@ import pytest
 
 from magid_graph.errors import ModelUnavailable, ServerFailed
 from magid_graph.models.chat import OpenAIChat
-from magid_graph.models.grammars import scanner_grammar, shorten_grammar
+from magid_graph.models.grammars import feedback_grammar, scanner_grammar, shorten_grammar
 from magid_graph.models.llama_server import LlamaServer
+from magid_graph.models.wording import LOOK_BACK
+from magid_graph.protocol import parse_feedback, parse_scan, parse_shortened
 from tests.tiny_gguf import write_tiny_gguf
 
 QUESTION = [{"role": "user", "content": "Say hello."}]
@@ -76,6 +78,42 @@ async def test_only_a_free_description_begins_with_a_letter_of_another_script(ch
     assert all(letter.isascii() and letter.isalpha() for letter in first[0])
     assert any(not letter.isascii() for letter in first[1])
     assert not any(letter in "-*•1234567890 <:" for letter in first[1])
+    await chat.aclose()
+
+
+TALK = [
+    'Look at my puppy, Biscuit "the great", isn\'t she cute? Utterance: 4: none',
+    "I'm sorry, nothing to see here. They love it!!",
+    "Here she is on <result> the sofa, eating me out of house & home… 日本語 naïve x\\y",
+    "",
+    "👍",
+]
+
+
+async def test_whatever_was_said_a_worded_reply_can_be_read(chat: OpenAIChat) -> None:
+    grammar = scanner_grammar(range(5), 2, said=TALK)
+    for reply in await written(chat, grammar, 700):
+        found = parse_scan(reply, turns=range(5), max_images=2, utterances=dict(enumerate(TALK)))
+        assert len(found) <= 2
+    for reply in await written(chat, shorten_grammar(5, said=TALK[0]), 200):
+        assert len(parse_shortened(reply, 5).split()) <= 5
+    for reply in await written(chat, feedback_grammar(2, said=TALK), 500):
+        assert parse_feedback(reply, turn=2, earlier=[])
+    await chat.aclose()
+
+
+async def test_a_description_is_made_of_words_that_were_said_up_to_it(chat: OpenAIChat) -> None:
+    said = ["a zeppelin", *["hm"] * LOOK_BACK, "a quokka"]
+    allowed = {"zeppelin"}, {"quokka"}
+    grammars = scanner_grammar([0], 1, said=said[:1]), scanner_grammar([len(said) - 1], 1, said=said[-1:])
+    for grammar, words in zip(grammars, allowed, strict=True):
+        replies = " ".join(await written(chat, grammar, 300))
+        assert words & set(replies.split())
+        assert not ({"zeppelin", "quokka"} - words) & set(replies.split())
+    whole = scanner_grammar(range(len(said)), 1, said=said)
+    last = next(line for line in whole.split("\n") if line.startswith(f"said-{len(said) - 1} ::="))
+    assert "quokka" in last
+    assert "zeppelin" not in last
     await chat.aclose()
 
 
@@ -157,6 +195,8 @@ _HASTY = """
 import http.client, json, sys, time
 from pathlib import Path
 from magid_graph.models.llama_server import LlamaServer
+from magid_graph.models.wording import LOOK_BACK
+from magid_graph.protocol import parse_feedback, parse_scan, parse_shortened
 
 server = LlamaServer(Path(sys.argv[1]), context_tokens=4096, parallel=1, threads=1)
 client = http.client.HTTPConnection(server.base_url.split("/")[2])

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import pocket_llm
 from magid_graph.models.grammars import describer_grammar, feedback_grammar, scanner_grammar, shorten_grammar
+from magid_graph.models.wording import LOOK_BACK, PLAIN, words_said
 from magid_graph.protocol import parse_feedback, parse_numbered, parse_scan, parse_shortened
 from training.pocket import tasks
 from training.pocket.dialogues import dialogues
@@ -54,6 +55,17 @@ def test_marks_point_at_the_ends_of_the_utterances() -> None:
     for (end, is_shown), turn in zip(sample.marks, one.turns, strict=True):
         assert sample.brief[:end].endswith(turn.text)
         assert is_shown == bool(turn.caption)
+
+
+def test_the_words_of_captions_are_those_said_and_plain_ones() -> None:
+    found = strange = 0
+    for one in islice(dialogues(2, "train"), 400):
+        for at in one.moments():
+            near = [turn.text for turn in one.turns[max(0, at - LOOK_BACK) : at + 1]]
+            found += 1
+            strange += not set(words_said([one.turns[at].caption.lower()])) <= {*words_said(near), *PLAIN}
+    # Slips of the finger take a few words away.
+    assert strange / found < 0.03
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from magid_graph.models.wording import LOOK_BACK, MOST_WORDS, plain_rule, wording, words_said
+
 _BRIEF = (
     r'reason ::= "<reason>" [^<>\n ] [^<>\n]{2,158} "</reason>\n"',
     # Begins with a letter and holds no colon, so that no list mark, tag or second "Utterance: 3: " gets in.
@@ -21,48 +23,75 @@ _MAX_COUNTED = 4
 """Rules that count lines grow with their number: 100 utterances and pictures would be 700 KB of them."""
 
 
-def scanner_grammar(indices: Sequence[int], max_images: int, *, is_brief: bool = True) -> str:
+def scanner_grammar(
+    indices: Sequence[int], max_images: int, *, is_brief: bool = True, said: Sequence[str] | None = None
+) -> str:
     """A reason, then `none` or lines each with another of `indices`, in rising order.
 
-    At most `max_images` lines where that is a small number; more have to be counted in the reply.
+    At most `max_images` lines where that is a small number; more have to be counted in the reply. `said` is the text of
+    each of `indices`, in rising order: with it, a description is made of the words of its utterance, of those shortly
+    before it, and of plain ones.
     """
     reason, text = _BRIEF if is_brief else _FREE
     if not indices or max_images < 1:
         return "\n".join([r'root ::= reason "<result>\nnone\n</result>"', reason])
     limit = min(max_images, len(indices))
     limit = limit if limit <= _MAX_COUNTED else 0
-    root = rf'root ::= reason "<result>\n" ( "none" | from-0-{limit} ) "\n</result>"'
-    return "\n".join([root, reason, text, *_lines(sorted(set(indices)), limit)])
+    root = rf'root ::= reason "<result>\n" ( "none" | line-0-{limit} ) "\n</result>"'
+    ordered = sorted(set(indices))
+    if said is None:
+        return "\n".join([root, reason, text, *_chain("line", ordered, limit, ("Utterance: {}: ", "text", r"\n"))])
+    told = rf'reason ::= "<reason>" ( "Nothing is shown." | why-0-{limit} ) "</reason>\n"'
+    why = _chain("why", ordered, limit, ("Utterance {} shows ", 'text-{} "."', " "))
+    return "\n".join(
+        [root, told, *why, *_chain("line", ordered, limit, ("Utterance: {}: ", "text-{}", r"\n")), *_worded(said)]
+    )
 
 
-def _lines(indices: list[int], limit: int) -> list[str]:
-    """`from-i-k`: one to `k` lines with indices from position `i` on; `from-i-0` any number of them."""
+def _worded(said: Sequence[str]) -> list[str]:
+    """The rule `text-i` for each utterance, by position."""
+    rules = [plain_rule()]
+    for at in range(len(said)):
+        rules += wording(str(at), words_said(said[max(0, at - LOOK_BACK) : at + 1]))
+    return rules
+
+
+def _chain(name: str, indices: list[int], limit: int, form: tuple[str, str, str]) -> list[str]:
+    """`name-i-k`: one to `k` entries with indices from position `i` on; `name-i-0` any number of them.
+
+    `form`: what begins an entry with its index, the rule that follows by position, and what stands between entries.
+    """
+    begins, text, between = form
     rules = []
     for left in range(1, limit + 1) or (0,):
         for at, index in enumerate(indices):
             is_last = at == len(indices) - 1
-            more = "" if is_last or left == 1 else f' ( "\\n" from-{at + 1}-{max(0, left - 1)} )?'
-            later = "" if is_last else f" | from-{at + 1}-{left}"
-            rules.append(f'from-{at}-{left} ::= "Utterance: {index}: " text{more}{later}')
+            more = "" if is_last or left == 1 else f' ( "{between}" {name}-{at + 1}-{max(0, left - 1)} )?'
+            later = "" if is_last else f" | {name}-{at + 1}-{left}"
+            rules.append(f'{name}-{at}-{left} ::= "{begins.format(index)}" {text.format(at)}{more}{later}')
     return rules
 
 
-def feedback_grammar(index: int, *, is_brief: bool = True) -> str:
-    """A reason, then exactly one line for the utterance that was asked about."""
-    root = rf'root ::= reason "<result>\nUtterance: {index}: " text "\n</result>"'
-    return "\n".join([root, *(_BRIEF if is_brief else _FREE)])
+def feedback_grammar(index: int, *, is_brief: bool = True, said: Sequence[str] | None = None) -> str:
+    """A reason, then exactly one line for the utterance that was asked about, in words of `said` if that is given."""
+    reason, text = _BRIEF if is_brief else _FREE
+    if said is None:
+        return "\n".join([rf'root ::= reason "<result>\nUtterance: {index}: " text "\n</result>"', reason, text])
+    root = rf'root ::= reason "<result>\nUtterance: {index}: " text-said "\n</result>"'
+    return "\n".join([root, reason, plain_rule(), *wording("said", words_said(said))])
 
 
 def describer_grammar(count: int, *, is_brief: bool = True) -> str:
-    """Exactly `count` numbered lines."""
+    """Exactly `count` numbered lines; brief ones of at most 80 characters."""
     lines = r' "\n" '.join(f'"{number}. " text' for number in range(1, count + 1))
-    return "\n".join([f"root ::= {lines}", _text(is_brief)])
+    text = r"text ::= [a-zA-Z] [^<>:\n]{2,79}" if is_brief else _FREE[1]
+    return "\n".join([f"root ::= {lines}", text])
 
 
-def shorten_grammar(*, is_brief: bool = True) -> str:
-    """One line between the result tags."""
-    return "\n".join([r'root ::= "<result>\n" text "\n</result>"', _text(is_brief)])
-
-
-def _text(is_brief: bool) -> str:
-    return (_BRIEF if is_brief else _FREE)[1]
+def shorten_grammar(max_words: int | None = None, *, is_brief: bool = True, said: str | None = None) -> str:
+    """One line between the result tags, of at most `max_words` words of `said` if these are given."""
+    if said is None:
+        text = (_BRIEF if is_brief else _FREE)[1]
+        return "\n".join([r'root ::= "<result>\n" text "\n</result>"', text])
+    rules = wording("said", words_said([said]), max_words or MOST_WORDS)
+    return "\n".join([r'root ::= "<result>\n" text-said "\n</result>"', plain_rule(), *rules])

@@ -42,9 +42,15 @@ async def redescribe(state: IllustrateState, runtime: Runtime[Context]) -> Redes
         lambda reply, is_last: parse_feedback(reply, turn=at, earlier=[] if is_last else earlier),
         seed=seed_for(ctx.settings.run.seed, state["key"], "feedback", turn, len(state["attempts"])),
         turn=turn,
-        grammar=feedback_grammar(at, is_brief=ctx.settings.scanner.is_brief),
+        grammar=_grammar(ctx, state, at, earlier),
     )
     return {"description": description}
+
+
+def _grammar(ctx: Context, state: IllustrateState, at: int, earlier: Sequence[str]) -> str:
+    is_brief = ctx.settings.scanner.is_brief
+    said = [*(turn["text"] for turn in state["context"][-_CONTEXT_TURNS:]), *earlier] if is_brief else None
+    return feedback_grammar(at, is_brief=is_brief, said=said)
 
 
 async def _tell_all(ctx: Context, attempts: Sequence[Attempt]) -> list[str]:

@@ -77,13 +77,14 @@ async def _shorten(ctx: Context, state: IllustrateState) -> str:
     """The description in fewer words, by the language model; unchanged where its reply is of no use."""
     # English takes about 1.4 CLIP tokens a word; the style suffix and special tokens want room too.
     max_words = max(5, int(ctx.desk.models.text_to_image.max_tokens / 1.6) - len(ctx.settings.generator.style.split()))
-    name = "shorten/brief" if ctx.settings.scanner.is_brief else "shorten/full"
+    is_brief = ctx.settings.scanner.is_brief
+    name = "shorten/brief" if is_brief else "shorten/full"
     reply = await ctx.ask(
         "generator",
         prompts.render(name, description=state["description"], max_words=max_words),
         seed=_seed(ctx, state, fault=0),
         turn=state["turn"],
-        grammar=shorten_grammar(is_brief=ctx.settings.scanner.is_brief),
+        grammar=shorten_grammar(max_words, is_brief=is_brief, said=state["description"] if is_brief else None),
     )
     try:
         return parse_shortened(reply.text, max_words)

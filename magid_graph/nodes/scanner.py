@@ -43,5 +43,11 @@ async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: r
             reply, turns=indices, max_images=limit, utterances={i: turns[i]["text"] for i in indices}
         ),
         seed=seed_for(ctx.settings.run.seed, key, "scanner", indices[0]),
-        grammar=scanner_grammar(indices, limit or len(indices), is_brief=ctx.settings.scanner.is_brief),
+        grammar=_grammar(ctx, turns, indices, limit),
     )
+
+
+def _grammar(ctx: Context, turns: Sequence[Turn], indices: range, limit: int | None) -> str:
+    is_brief = ctx.settings.scanner.is_brief
+    said = [turns[i]["text"] for i in indices] if is_brief else None
+    return scanner_grammar(indices, limit or len(indices), is_brief=is_brief, said=said)

@@ -96,11 +96,12 @@ def segments(rng: random.Random, split: Split) -> tuple[list[list[Turn]], list[s
         parts.append(turns)
     sections = frames("talk", split)
     ordinary = [key for key in sections if key not in ("greetings", "closings")]
-    favourites = rng.sample(ordinary, 2)
+    weights = [len(sections[key]) ** 0.75 for key in ordinary]
+    favourites = rng.choices(ordinary, weights, k=2)
     length, wanted = sum(map(len, parts)), rng.randint(2, 6) if rng.random() < 0.75 else rng.randint(7, 14)
     themes: list[str] = []
     while length < wanted or not themes:
-        theme = rng.choice(favourites if rng.random() < 0.7 else ordinary)
+        theme = rng.choice(favourites) if rng.random() < 0.6 else rng.choices(ordinary, weights)[0]
         parts.append(talk(rng, split, theme, topic))
         length += len(parts[-1])
         themes.append(theme)

@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -35,7 +36,7 @@ FIRST_MERGED = 252
 """Its token FIRST_MERGED + i is made by its merge i."""
 AVERAGE_EVERY = 4
 """Steps. Averaging reads all weights, which costs as much as a tenth of a step."""
-SAVE_EVERY_S = 240
+SAVE_EVERY_S = 300
 MARK_SHARE = 0.1
 """How much the marks count beside the reply."""
 CHATML = (
@@ -157,6 +158,20 @@ def padded(length: int) -> int:
     return min(-(-length // 32) * 32, 2048)
 
 
+@cache
+def has_fast_bfloat16() -> bool:
+    """Whether this processor multiplies faster with 16 bits: without units for it, it is ten times slower."""
+
+    def seconds(kind: torch.dtype) -> float:
+        a = torch.ones(512, 512, dtype=kind)
+        began = time.process_time()
+        for _ in range(8):
+            a @ a
+        return time.process_time() - began
+
+    return min(seconds(torch.bfloat16) for _ in range(3)) < min(seconds(torch.float32) for _ in range(3))
+
+
 def losses(model: nn.Module, llama: Llama, marker: nn.Linear, batch: list[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
     """Cross entropy of the replies, cross entropy of the marks, and the share of marks that are right.
 
@@ -169,7 +184,7 @@ def losses(model: nn.Module, llama: Llama, marker: nn.Linear, batch: list[Encode
     ends = [row * width + at for row, e in enumerate(batch) for at, _ in e.marks if at < width]
     shown = torch.tensor([float(shown) for e in batch for at, shown in e.marks if at < width])
     wanted = torch.tensor(said)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bfloat16()):
         last, between = model(tokens, wanted)
         scores = llama.logits(last)
         votes = marker(between.flatten(0, 1)[torch.tensor(ends, dtype=torch.long)]).squeeze(-1)
@@ -182,7 +197,7 @@ def losses(model: nn.Module, llama: Llama, marker: nn.Linear, batch: list[Encode
 
 def learning_rate(progress: float, step: int, peak: float) -> float:
     """Warm-up, a plateau, and a straight line down over the last third."""
-    return peak * min(1.0, (step + 1) / 60) * min(1.0, max(0.02, (1 - progress) / 0.35))
+    return peak * min(1.0, (step + 1) / 40) * min(1.0, max(0.02, (1 - progress) / 0.35))
 
 
 @dataclass(slots=True)
@@ -261,14 +276,15 @@ def told(values: list[float]) -> str:
 def train(checkpoint_dir: Path, minutes: float, peak: float, tokens: int) -> None:
     """Go on from the last checkpoint until the model has trained for `minutes` in all."""
     training, tokenizer = Training.resumed(checkpoint_dir), load_vocabulary(checkpoint_dir).tokenizer()
-    held_out = list(islice(batches(1, "held_out", tokenizer, tokens), 12))
-    model = torch.compile(training.llama, dynamic=True)
+    held_out = list(islice(batches(1, "held_out", tokenizer, tokens), 5))
+    # Compiling takes a minute of processor time, which the steps of an hour on a shared core do not bring back.
+    model = training.llama
     saved, recent = time.monotonic(), []
     # A restart goes on with samples that were not seen yet: the seed counts the steps.
     for batch in batches(1000 * training.step, "train", tokenizer, tokens):
         rate = learning_rate(training.seconds / (60 * minutes), training.step, peak)
         recent = [*recent[-49:], training.learn(model, batch, rate)]
-        if training.step % 25 == 0:
+        if training.step % 10 == 0:
             losses_now = np.mean(recent, 0).tolist()
             print(f"step {training.step} minute {training.seconds / 60:.1f} {told(losses_now)}", flush=True)
         is_over = training.seconds > 60 * minutes
@@ -354,12 +370,13 @@ def main() -> None:
     commands.choices["train"].add_argument("--minutes", type=float, default=100)
     commands.choices["train"].add_argument("--peak", type=float, default=1e-3, help="highest learning rate")
     commands.choices["train"].add_argument("--tokens", type=int, default=3072, help="per batch")
+    commands.choices["train"].add_argument("--threads", type=int, default=1)
     commands.choices["export"].add_argument("--out", type=Path, required=True)
     commands.choices["export"].add_argument(
         "--whole", action="store_true", help="16-bit floats instead of 4 and 5 bits"
     )
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(getattr(given, "threads", 1))
     torch.manual_seed(0)
     if given.command == "prune":
         prune(given.base, given.dir, given.layers, given.first)

@@ -72,15 +72,22 @@ def world_things() -> tuple[Thing, ...]:
 
 
 @cache
+def world_places() -> dict[str, tuple[str, ...]]:
+    """The places of the picture-book world, with the phrases that say where something is without saying whose it is."""
+    rows = (line.split("|") for line in lines(HERE / "settings.txt"))
+    phrases = ((name.strip(), split_words(said)) for name, said, _ in rows)
+    return {name: tuple(one for one in said if not re.search(r"\b(my|our|her)\b", one)) for name, said in phrases}
+
+
+@cache
 def other_things() -> tuple[Thing, ...]:
     """Objects outside that world: what is said must be copied, known or not."""
     found: list[Thing] = []
-    for line in lines(HERE / "talk" / "things.txt"):
-        category, words = line.split("|")
+    for category, words in table("things"):
         for word in (entry.strip() for entry in words.split(",")):
             bare = word.lstrip("~+")
             number: Number = "mass" if word[0] == "~" else "many" if word[0] == "+" else number_of(bare)
-            found.append(Thing(bare, category.strip(), number, bare))
+            found.append(Thing(bare, category, number, bare))
     return tuple(found)
 
 
@@ -119,20 +126,22 @@ def split_words(text: str) -> tuple[str, ...]:
 
 @cache
 def table(name: str) -> tuple[tuple[str, ...], ...]:
-    """The rows of a `|`-separated file of `talk/`."""
-    return tuple(tuple(cell.strip() for cell in line.split("|")) for line in lines(HERE / "talk" / f"{name}.txt"))
+    """The rows of a `|`-separated file of `talk/`, and of those whose names it begins."""
+    rows = (line for path in sorted((HERE / "talk").glob(f"{name}*.txt")) for line in lines(path))
+    return tuple(tuple(cell.strip() for cell in line.split("|")) for line in rows)
 
 
 @cache
 def frames(name: str, split: Split) -> dict[str, tuple[str, ...]]:
-    """The frames of a file by section; sections of which the split owns none are left out."""
+    """The frames of a file, and of those whose names it begins, by section, without the sections that a split lacks."""
     sections: dict[str, list[str]] = {}
     current: list[str] = sections.setdefault("", [])
-    for line in lines(HERE / "talk" / f"{name}.txt"):
-        if line.startswith("[") and line.endswith("]"):
-            current = sections.setdefault(line[1:-1], [])
-        else:
-            current.append(line)
+    for path in sorted((HERE / "talk").glob(f"{name}*.txt")):
+        for line in lines(path):
+            if line.startswith("[") and line.endswith("]"):
+                current = sections.setdefault(line[1:-1], [])
+            else:
+                current.append(line)
     own = {key: tuple(f for f in found if is_reserved(f) == (split == "held_out")) for key, found in sections.items()}
     return {key: found for key, found in own.items() if found}
 
@@ -152,7 +161,7 @@ def article(word: str) -> str:
 def pick_thing(rng: random.Random, split: Split, category: str = "") -> Thing:
     """A thing, from the picture-book world six times in ten, now and then one with an invented name."""
     draw = rng.random()
-    if draw < (0.25 if split == "train" else 0.05):
+    if draw < (0.12 if split == "train" else 0.05):
         return invented(rng, category)
     source: Literal["world", "other"] = "world" if draw < 0.7 else "other"
     found = things(split, source, category) or things(split, "world", category) or things(split, "other", category)
@@ -197,6 +206,7 @@ class Topic:
         topic.describe_thing()
         topic.describe_place()
         topic.describe_person()
+        topic.describe_companion()
         topic.words |= {
             "when": rng.choice(words("when")),
             "city": rng.choice(words("cities")),
@@ -228,7 +238,7 @@ class Topic:
         spoken = caption if number == "one" or count else rng.choice([noun, f"some {noun}"])
         counted = f"{count} {noun}".strip()
         self.words |= {"a": spoken, "n": noun, "the": f"the {counted}", "my": f"{own} {counted}"}
-        self.words["this"] = f"{'these' if many else 'this'} {counted}"
+        self.words["this"] = f"{'these' if many else 'this'} {count}".strip()
         self.captions |= {"a": caption, "n": noun}
         self.words["doing"] = rng.choice(doings or ("standing",))
         they = "they" if many else rng.choice(["she", "he", "it"] if thing.category == "animal" else ["it"])
@@ -238,6 +248,13 @@ class Topic:
             "is": "are" if many else "is",
         }
         self.words["theyre"] = f"{they}'re" if many else f"{they}'s"
+
+    def describe_companion(self) -> None:
+        """`{b}`, a second thing that is seen with the first."""
+        other = Topic(self.rng, self.split, pick_thing(self.rng, self.split))
+        other.describe_thing()
+        self.words |= {"b": other.captions["a"], "the_b": other.words["the"]}
+        self.captions["b"] = other.captions["a"]
 
     def describe_place(self) -> None:
         rng = self.rng

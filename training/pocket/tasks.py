@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from string import Template
 
 from training.pocket.dialogues import Dialogue, Turn, dialogue
-from training.pocket.phrases import Split, Thing, Topic, article, nonsense, pick_thing, table, things, words
+from training.pocket.phrases import (
+    Split,
+    Thing,
+    Topic,
+    article,
+    nonsense,
+    pick_thing,
+    split_words,
+    table,
+    things,
+    words,
+    world_places,
+    world_things,
+)
 
 PROMPTS = Path(__file__).parents[2] / "magid_graph" / "prompts"
 REASONS = ("off_topic", "off_topic", "off_topic", "ugly", "ugly", "blank", "unsafe")
@@ -48,27 +61,20 @@ def tagged(reason: str, lines: list[str]) -> str:
     return f"<reason>{reason}</reason>\n<result>\n" + "\n".join(lines) + "\n</result>"
 
 
-def listing(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
-
-
 def scanner_reason(found: Dialogue, chosen: list[int], first: int) -> str:
     """Why these turns, or why none."""
     if not chosen:
         return "Nothing is shown."
-    shown = listing([found.turns[i].shown for i in chosen])
-    many = len(chosen) > 1
-    return (
-        f"Utterance{'s' if many else ''} {listing([str(first + i) for i in chosen])} show{'' if many else 's'} {shown}."
-    )
+    return " ".join(f"Utterance {first + i} shows {found.turns[i].shown}." for i in chosen)
 
 
 def glimpse(rng: random.Random, split: Split) -> Sample:
     """The scanner's brief for one to three turns: many descriptions to copy, little to read."""
     found = dialogue(rng, split)
-    while not found.moments() and rng.random() < 0.8:
+    while not found.moments() and rng.random() < 0.6:
         found = dialogue(rng, split)
-    at = rng.choice(found.moments() or [0])
+    # A third of them ends with a turn that shows nothing.
+    at = rng.choice(found.moments() if found.moments() and rng.random() < 0.7 else range(len(found.turns)))
     start = max(0, at - rng.choice([0, 0, 1]))
     turn = found.turns[at]
     if turn.caption and turn.names[0].lower() not in turn.text.lower():
@@ -156,7 +162,7 @@ def caption_ladder(turn: Turn) -> tuple[list[str], str]:
         f"{shown} {place}".strip(),
         f"{plain} {place}".strip(),
         plain,
-        f"{plain}, close up",
+        f"a close-up of {plain}",
         f"a simple drawing of {plain}",
     ]
     return list(dict.fromkeys(steps)), name
@@ -179,60 +185,81 @@ def place_captions() -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def scene_caption(rng: random.Random, split: Split, thing: Thing | None = None, place: str = "") -> str:
+@cache
+def topics() -> tuple[tuple[str, tuple[Thing, ...], tuple[str, ...]], ...]:
+    """What may be asked for, with the things of the picture-book world that it makes one think of, and the places."""
+    known = {thing.name: thing for thing in reversed(world_things())}
+    found = []
+    for names, objects, places in table("topics"):
+        things_of = tuple(known[one] for one in split_words(objects) if one in known)
+        found += [(name, things_of, split_words(places)) for name in split_words(names)]
+    return tuple(found)
+
+
+@cache
+def usual_places(thing: str) -> tuple[str, ...]:
+    """Where the topics have the thing of this name."""
+    return tuple(place for _, objects, places in topics() for place in places if thing in {one.name for one in objects})
+
+
+def where(rng: random.Random, thing: Thing, names: Sequence[str]) -> str:
+    """Somewhere in the picture-book world: in one of the places named, or else mostly where such a thing usually is."""
+    chosen = names or (usual_places(thing.name) if rng.random() < 0.8 else ())
+    places = world_places()
+    return rng.choice(places[rng.choice([name for name in chosen if name in places] or [*places])])
+
+
+def scene_caption(rng: random.Random, thing: Thing, place: str) -> str:
     """A caption that nobody's utterance asked for."""
-    topic = Topic.about(rng, split, thing or pick_thing(rng, split))
-    parts = [topic.captions["a"]]
-    if rng.random() < 0.35:
-        parts.append(topic.words["doing"])
-    if rng.random() < 0.12:
-        parts.append(f"next to {Topic.about(rng, split, pick_thing(rng, split)).captions['a']}")
-    parts.append(place or topic.captions["at"])
-    return " ".join(parts)
+    topic = Topic.about(rng, "train", thing)
+    shown = topic.captions["a"]
+    if rng.random() < 0.1:
+        other = Topic.about(rng, "train", rng.choice(world_things()))
+        return f"{shown} and {other.captions['a']} {place}"
+    return f"{shown} {topic.words['doing']} {place}" if rng.random() < 0.25 else f"{shown} {place}"
+
+
+GROUPS = ("animal", "food", "vehicle", "building", "plant", "sport", "instrument", "clothes", "furniture", "bird")
+
+
+def asked_topic(rng: random.Random, split: Split) -> tuple[str, Sequence[Thing], Sequence[str], str]:
+    """A topic as somebody may write it, its things, its places, and the phrase for the place if it names one."""
+    world = world_things()
+    match rng.choices(["anything", "theme", "group", "place", "thing"], [0.25, 0.35, 0.12, 0.13, 0.15])[0]:
+        case "theme":
+            said, objects, places = rng.choice(topics())
+            return said, objects, places, ""
+        case "group":
+            group = rng.choice(GROUPS)
+            said = group if group in ("food", "clothes", "furniture") else f"{group}s"
+            return said, [thing for thing in world if thing.category == group], (), ""
+        case "place":
+            place = where(rng, world[0], [*world_places()])
+            return rng.choice([f"things {place}", f"scenes {place}", place]), world, (), place
+        case "thing":
+            thing = pick_thing(rng, split)
+            return (
+                rng.choice([thing.word, article(thing.word)]) if thing.number == "one" else thing.word,
+                [thing],
+                (),
+                "",
+            )
+    return "anything", world, (), ""
 
 
 def describer(rng: random.Random, split: Split) -> Sample:
-    """Distinct captions on a topic: anything, a category, a place or a thing."""
-    category, place, thing = "", "", None
-    topic = "anything"
-    draw = rng.random()
-    if draw < 0.35:
-        category = rng.choice(
-            [
-                "animal",
-                "wild",
-                "food",
-                "vehicle",
-                "building",
-                "plant",
-                "sport",
-                "instrument",
-                "clothes",
-                "furniture",
-                "bird",
-            ]
-        )
-        said = {
-            "wild": "wild animals",
-            "food": "food",
-            "clothes": "clothes",
-            "furniture": "furniture",
-            "sport": "sports",
-        }
-        topic = said.get(category, f"{category}s")
-    elif draw < 0.6:
-        place = rng.choice(place_captions())
-        topic = f"things {place}"
-    elif draw < 0.8:
-        thing = pick_thing(rng, split)
-        topic = thing.word if thing.number != "one" else article(thing.word)
-    count = rng.choice([1, 2, 2, 3, 3, 3, 4, 5, 6, 8, 10])
+    """Captions on a topic, of different things where it allows that, and all unlike those that were there already."""
+    said, objects, places, place = asked_topic(rng, split)
+    count = rng.choice([1, 2, 3, 4, 5, 6, 8, 10, 10, 10])
+    avoided = rng.randint(1, 12) if rng.random() < 0.6 else 0
     made: dict[str, None] = {}
-    while len(made) < count + 3:
-        made[scene_caption(rng, split, thing or pick_thing(rng, split, category), place)] = None
+    left: list[Thing] = []
+    while len(made) < count + avoided:
+        left = left or rng.sample(objects, len(objects))
+        thing = left.pop()
+        made[scene_caption(rng, thing, place or where(rng, thing, places))] = None
     captions = list(made)
-    avoid = captions[count : count + rng.randint(0, 3)] if rng.random() < 0.5 else []
-    brief = template("describer").substitute(count=count, topic=topic, avoid="\n".join(avoid))
+    brief = template("describer").substitute(count=count, topic=said, avoid="\n".join(captions[count:]))
     return Sample(brief.strip(), "\n".join(f"{n}. {caption}" for n, caption in enumerate(captions[:count], 1)))
 
 
@@ -256,7 +283,7 @@ def shorten(rng: random.Random, split: Split) -> Sample:
     return Sample(template("shorten").substitute(max_words=limit, description=long), f"<result>\n{short}\n</result>")
 
 
-TASKS = {scanner: 0.4, glimpse: 0.3, echo: 0.08, feedback: 0.08, describer: 0.06, shorten: 0.08}
+TASKS = {scanner: 0.36, glimpse: 0.36, echo: 0.04, feedback: 0.08, describer: 0.1, shorten: 0.06}
 
 
 def samples(seed: int, split: Split) -> Iterator[Sample]:

@@ -1,0 +1,92 @@
+"""The words that a short reply is made of: those that were said, and plain ones of captions.
+
+A small model mixes up what was said where, and misspells what it copies. A grammar of these words leaves it nothing
+else to write: no word of another utterance, no misspelling, no "me" or "it" that a picture could not show.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from magid_graph.protocol.descriptions import BACK_REFERENCES, POINTERS, SPEAKER_REFERENCES
+
+LOOK_BACK = 4
+"""Turns before an utterance whose words its description may use: "Here she is!" needs them."""
+_LONGEST_WORD = 24
+MOST_WORDS = 16
+_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+
+
+def words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_NEVER = (
+    BACK_REFERENCES
+    | SPEAKER_REFERENCES
+    | POINTERS
+    | words_of(
+        "i i'm i've i'll i'd my mine we we're we've we'll our ours you you're you've your yours he's she's it's "
+        "they're that's there's here's what's who's let's here there what who why how when yes yeah no none nothing n "
+        "null sorry apologies unfortunately look see was were am been do does did don't can't won't"
+    )
+)
+"""What only talk is made of, or what would make of a description a refusal, a "none", or one that needs the talk."""
+PLAIN = words_of(
+    "a an the and of with in on at by from under above below behind beside between next to near front around "
+    "outside inside over up out one two three four five many person people man woman boy girl child children baby "
+    "babies toddler family crowd couple team group old young little wearing holding riding eating drinking sleeping "
+    "asleep sitting standing lying running walking playing jumping flying swimming smiling crossing missing covered "
+    "full small big tiny huge giant new broken fresh colorful cracked stained fallen painted parked half-eaten odd "
+    "red blue green yellow white black brown pink orange purple golden striped table road street tree trees garden "
+    "mountain beach sea sky snow rain sunset sunrise night morning moon stars window room stage park lake river "
+    "forest field meadow house home kitchen bed chair sofa couch plate bowl basket box hand mouth lap space "
+    "something place close-up close picture drawing painting simple toy costume clothes party wedding birthday "
+    "candles flowers lights water grass ground wall costumes blooming blanket squashed campfire tight fat line "
+    "reflections making messy trying funny bowing decorations graduation branches landscape newborn cabin cardboard "
+    "balcony garage breakfast cake homemade wooden frost snowy rainy foggy wet animals someone finish arms top"
+)
+"""What captions say without its having been said. Training has captions of these words and the ones said only."""
+
+
+def words_said(texts: Iterable[str]) -> list[str]:
+    """The words of texts that a description may use, as they were said and in lower case, each once."""
+    found: dict[str, None] = {}
+    for text in texts:
+        for word in _WORD.findall(text.replace("’", "'")):
+            if len(word) <= _LONGEST_WORD and word.lower() not in _NEVER:
+                found |= {word: None, word.lower(): None}
+    return list(found)
+
+
+def wording(name: str, said: Sequence[str], most_words: int = MOST_WORDS) -> list[str]:
+    """GBNF rules by which `text-name` is two to `most_words` words of `said` or plain ones, or one of `said`."""
+    word = f"word-{name}"
+    said_rule = [f"said-{name} ::= {any_of(said)}"] if said else []
+    return [
+        f'text-{name} ::= {word} ( " " {word} ){{1,{max(2, most_words) - 1}}}' + (f" | said-{name}" if said else ""),
+        f"{word} ::= plain" + (f" | said-{name}" if said else ""),
+        *said_rule,
+    ]
+
+
+def plain_rule() -> str:
+    """The rule `plain`, which the rules of `wording` refer to."""
+    return f"plain ::= {any_of(PLAIN)}"
+
+
+def any_of(words: Iterable[str]) -> str:
+    """One of the words, as a tree of their letters: llama.cpp follows every branch that is still open."""
+    branches: dict[str, set[str]] = {}
+    for word in words:
+        branches.setdefault(word[0], set()).add(word[1:])
+    return " | ".join(_branch(letter, rests) for letter, rests in sorted(branches.items()))
+
+
+def _branch(letter: str, rests: set[str]) -> str:
+    if len(rests) == 1:
+        return json.dumps(letter + next(iter(rests)), ensure_ascii=False)
+    more = f"( {any_of(rests - {''})} )" + ("?" if "" in rests else "")
+    return f"{json.dumps(letter, ensure_ascii=False)} {more}"
