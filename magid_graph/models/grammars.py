@@ -50,7 +50,7 @@ def scanner_grammar(
 
 def _worded(said: Sequence[str]) -> list[str]:
     """The rule `text-i` for each utterance, by position."""
-    rules = [plain_rule()]
+    rules = [plain_rule(words_said(said))]
     for at in range(len(said)):
         rules += wording(str(at), words_said(said[max(0, at - LOOK_BACK) : at + 1]))
     return rules
@@ -78,7 +78,8 @@ def feedback_grammar(index: int, *, is_brief: bool = True, said: Sequence[str] |
     if said is None:
         return "\n".join([rf'root ::= reason "<result>\nUtterance: {index}: " text "\n</result>"', reason, text])
     root = rf'root ::= reason "<result>\nUtterance: {index}: " text-said "\n</result>"'
-    return "\n".join([root, reason, plain_rule(), *wording("said", words_said(said))])
+    words = words_said(said)
+    return "\n".join([root, reason, plain_rule(words), *wording("said", words)])
 
 
 def describer_grammar(count: int, *, is_brief: bool = True) -> str:
@@ -93,5 +94,6 @@ def shorten_grammar(max_words: int | None = None, *, is_brief: bool = True, said
     if said is None:
         text = (_BRIEF if is_brief else _FREE)[1]
         return "\n".join([r'root ::= "<result>\n" text "\n</result>"', text])
-    rules = wording("said", words_said([said]), max_words or MOST_WORDS)
-    return "\n".join([r'root ::= "<result>\n" text-said "\n</result>"', plain_rule(), *rules])
+    words = words_said([said])
+    rules = wording("said", words, max_words or MOST_WORDS)
+    return "\n".join([r'root ::= "<result>\n" text-said "\n</result>"', plain_rule(words), *rules])

@@ -15,7 +15,11 @@ from magid_graph.protocol.descriptions import BACK_REFERENCES, POINTERS, SPEAKER
 LOOK_BACK = 4
 """Turns before an utterance whose words its description may use: "Here she is!" needs them."""
 _LONGEST_WORD = 24
-MOST_WORDS = 16
+MOST_WORDS = 14
+_BEGINNING = 4
+"""Letters that two words share which a small model may confuse."""
+_BEFORE_SAID = 4
+"""Plain words before the first that was said: "a girl with a" harmonica."""
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 
@@ -62,19 +66,27 @@ def words_said(texts: Iterable[str]) -> list[str]:
 
 
 def wording(name: str, said: Sequence[str], most_words: int = MOST_WORDS) -> list[str]:
-    """GBNF rules by which `text-name` is two to `most_words` words of `said` or plain ones, or one of `said`."""
+    """GBNF rules by which `text-name` is at most `most_words` plain words and words of `said`, one of these soon."""
+    if not said:
+        return [f'text-{name} ::= plain ( " " plain ){{1,{max(2, most_words) - 1}}}']
     word = f"word-{name}"
-    said_rule = [f"said-{name} ::= {any_of(said)}"] if said else []
+    begins = min(_BEFORE_SAID, max(0, most_words - 1))
+    rest = max(0, most_words - begins - 1)
     return [
-        f'text-{name} ::= {word} ( " " {word} ){{1,{max(2, most_words) - 1}}}' + (f" | said-{name}" if said else ""),
-        f"{word} ::= plain" + (f" | said-{name}" if said else ""),
-        *said_rule,
+        f'text-{name} ::= ( plain " " ){{0,{begins}}} said-{name} ( " " {word} ){{0,{rest}}}',
+        f"{word} ::= plain | said-{name}",
+        f"said-{name} ::= {any_of(said)}",
     ]
 
 
-def plain_rule() -> str:
-    """The rule `plain`, which the rules of `wording` refer to."""
-    return f"plain ::= {any_of(PLAIN)}"
+def plain_rule(said: Iterable[str]) -> str:
+    """The rule `plain`, which the rules of `wording` refer to.
+
+    A plain word that begins like one of `said` is left out: with "golden" at hand, "a goldfish" would lose its fish.
+    """
+    heard = {word.lower() for word in said}
+    begun = {word[:_BEGINNING] for word in heard if len(word) > _BEGINNING}
+    return f"plain ::= {any_of(word for word in PLAIN if word[:_BEGINNING] not in begun or word in heard)}"
 
 
 def any_of(words: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.pocket import grids
 from training.pocket.llama import Llama, Shape
 from training.pocket.phrases import Split
 from training.pocket.tasks import Sample, samples
@@ -37,6 +38,8 @@ FIRST_MERGED = 252
 AVERAGE_EVERY = 4
 """Steps. Averaging reads all weights, which costs as much as a tenth of a step."""
 SAVE_EVERY_S = 300
+GRID_FROM = 0.55
+"""The share of training after which the weights are held on the grids on which they ship."""
 MARK_SHARE = 0.1
 """How much the marks count beside the reply."""
 CHATML = (
@@ -208,6 +211,8 @@ class Training:
     llama: Llama
     marker: nn.Linear
     optimizer: torch.optim.Optimizer
+    grids: dict[str, Tensor]
+    """The steps on which the matrices will ship; none yet in the first part of training."""
     average: dict[str, Tensor]
     """A running mean of the weights: what is measured and exported."""
     step: int
@@ -225,7 +230,8 @@ class Training:
             marker.load_state_dict(state["marker"])
             optimizer.load_state_dict(state["optimizer"])
         average = {name: value.clone() for name, value in state.get("average", llama.state_dict()).items()}
-        return cls(checkpoint_dir, llama, marker, optimizer, average, state["step"], state["seconds"])
+        grids_found = state.get("grids", {})
+        return cls(checkpoint_dir, llama, marker, optimizer, grids_found, average, state["step"], state["seconds"])
 
     def save(self) -> None:
         """In one step, so that a kill leaves the last checkpoint whole."""
@@ -235,6 +241,7 @@ class Training:
             "marker": self.marker.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average,
+            "grids": self.grids,
             "step": self.step,
             "seconds": self.seconds,
         }
@@ -246,8 +253,9 @@ class Training:
         began = time.monotonic()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        found = losses(model, self.llama, self.marker, batch)
-        (found[0] + MARK_SHARE * found[1]).backward()
+        with grids.on_grid(self.llama, self.grids):
+            found = losses(model, self.llama, self.marker, batch)
+            (found[0] + MARK_SHARE * found[1]).backward()
         nn.utils.clip_grad_norm_(self.llama.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -263,7 +271,7 @@ class Training:
         """The losses of the averaged weights."""
         current = {name: value.clone() for name, value in self.llama.state_dict().items()}
         self.llama.load_state_dict(self.average)
-        with torch.no_grad():
+        with torch.no_grad(), grids.on_grid(self.llama, self.grids):
             found = [[value.item() for value in losses(model, self.llama, self.marker, batch)] for batch in batches]
         self.llama.load_state_dict(current)
         return np.mean(found, 0).tolist()
@@ -274,7 +282,7 @@ def told(values: list[float]) -> str:
 
 
 def train(checkpoint_dir: Path, minutes: float, peak: float, tokens: int) -> None:
-    """Go on from the last checkpoint until the model has trained for `minutes` in all."""
+    """Go on from the last checkpoint until the model has trained for `minutes` in all, the last part on its grids."""
     training, tokenizer = Training.resumed(checkpoint_dir), load_vocabulary(checkpoint_dir).tokenizer()
     held_out = list(islice(batches(1, "held_out", tokenizer, tokens), 5))
     # Compiling takes a minute of processor time, which the steps of an hour on a shared core do not bring back.
@@ -282,7 +290,10 @@ def train(checkpoint_dir: Path, minutes: float, peak: float, tokens: int) -> Non
     saved, recent = time.monotonic(), []
     # A restart goes on with samples that were not seen yet: the seed counts the steps.
     for batch in batches(1000 * training.step, "train", tokenizer, tokens):
-        rate = learning_rate(training.seconds / (60 * minutes), training.step, peak)
+        progress = training.seconds / (60 * minutes)
+        if progress > GRID_FROM and not training.grids:
+            training.grids = grids.grids(training.average)
+        rate = learning_rate(progress, training.step, peak)
         recent = [*recent[-49:], training.learn(model, batch, rate)]
         if training.step % 10 == 0:
             losses_now = np.mean(recent, 0).tolist()
@@ -303,27 +314,22 @@ def load_vocabulary(checkpoint_dir: Path) -> Vocabulary:
 # --- export ---
 
 
-def quantisation(name: str) -> gguf.GGMLQuantizationType:
-    """More bits where they are few or matter most."""
-    if ".ffn_" in name:
-        return gguf.GGMLQuantizationType.Q4_0
-    return gguf.GGMLQuantizationType.Q5_0
-
-
 def export(checkpoint_dir: Path, out: Path, is_whole: bool) -> None:
-    """Write the averaged weights as GGUF, quantised unless `is_whole` asks for 16-bit floats."""
+    """Write the averaged weights as GGUF, on their grids unless `is_whole` asks for 16-bit floats."""
     state = torch.load(checkpoint_dir / "state.pt", weights_only=True)
     shape, weights = Shape(**state["shape"]), state.get("average", state["model"])
+    found = state.get("grids") or grids.grids(weights)
     vocabulary = load_vocabulary(checkpoint_dir)
     writer = gguf.GGUFWriter(out, "llama")
     write_metadata(writer, shape, vocabulary)
     for name, value in weights.items():
-        data = value.float().numpy()
-        kind = gguf.GGMLQuantizationType.F16 if is_whole else quantisation(name)
-        if data.ndim == 1:
-            writer.add_tensor(name, data)
+        if value.ndim == 1:
+            writer.add_tensor(name, value.numpy())
+        elif is_whole:
+            writer.add_tensor(name, value.half().numpy())
         else:
-            writer.add_tensor(name, gguf.quants.quantize(data, kind), raw_dtype=kind)
+            bits = grids.bits_of(name)
+            writer.add_tensor(name, grids.packed(value, found[name], bits), raw_dtype=grids.KINDS[bits])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -161,18 +161,25 @@ def article(word: str) -> str:
 def pick_thing(rng: random.Random, split: Split, category: str = "") -> Thing:
     """A thing, from the picture-book world six times in ten, now and then one with an invented name."""
     draw = rng.random()
-    if draw < (0.12 if split == "train" else 0.05):
+    if draw < (0.4 if split == "train" else 0.05):
         return invented(rng, category)
-    source: Literal["world", "other"] = "world" if draw < 0.7 else "other"
+    source: Literal["world", "other"] = "world" if draw < 0.75 else "other"
     found = things(split, source, category) or things(split, "world", category) or things(split, "other", category)
     return rng.choice(found)
 
 
 def invented(rng: random.Random, category: str) -> Thing:
-    """A thing nobody has heard of, such as "a brindle velmok": only copying can name it."""
-    word = nonsense(rng)
+    """A thing nobody has heard of, such as "a brindle velmok" or "a Tuesday plant": only copying can name it."""
+    word = nonsense(rng) if rng.random() < 0.4 else rng.choice(ordinary_words())
     tail = rng.choice(["", "", "", " plant", " cake", " toy", " car", " machine", " bird", " stew", " tower"])
     return Thing(word + tail, category or "thing", "one", word + tail)
+
+
+@cache
+def ordinary_words() -> tuple[str, ...]:
+    """The words of the frames and lists, which make names as good as any, without the other split's."""
+    texts = " ".join(line for path in sorted((HERE / "talk").glob("*.txt")) for line in lines(path))
+    return tuple(word for word in sorted(set(re.findall(r"\b[a-z]{4,}\b", texts))) if not is_reserved(word, 9))
 
 
 def nonsense(rng: random.Random) -> str:
