@@ -70,7 +70,7 @@ def test_the_words_of_captions_are_those_said_and_plain_ones() -> None:
 
 @pytest.fixture(scope="module")
 def ask() -> Iterator[pocket_llm.Asker]:
-    with pocket_llm.served(pocket_llm.GGUF) as asker:
+    with pocket_llm.served(pocket_llm.GGUF, threads=1) as asker:
         yield asker
 
 
