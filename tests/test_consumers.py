@@ -91,6 +91,14 @@ def test_datasets_opens_pairs(images: list[ImageFile], run_dir: Path, tmp_path: 
     assert rows[1]["parent"] == "b000-c00-i00"
 
 
+def test_a_row_group_holds_few_pictures(images: list[ImageFile], run_dir: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    matrix = [pair(images[n % 3], chain=n) for n in range(70)]
+    folder = write("parquet", matrix, run_dir, out=tmp_path).path
+    file = parquet.ParquetFile(folder / "data" / "train-00000.parquet")
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [32, 32, 6]
+
+
 def test_webdataset_opens_the_shards(samples: list[Sample], run_dir: Path, tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     folder = write("webdataset", samples, run_dir, out=tmp_path).path

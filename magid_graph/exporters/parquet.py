@@ -60,10 +60,12 @@ def _write(shard: Shard, folder: Folder, layout: Layout, path: Path) -> None:
     features = _OF_PAIRS if shard.samples[0]["kind"] == "pair" else _OF_DIALOGUES
     schema = arrow_schema(features)
     rows = _rows(shard, folder, layout)
-    # Pictures are packed already: packing them again would take time and save nothing.
-    with pq.ParquetWriter(path, schema, compression="none", write_page_index=True) as file:
+    # Pictures are packed already, and no two are the same: packing them, or looking for those that are, saves nothing.
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    with pq.ParquetWriter(path, schema, **options) as file:
         while hand := [row for _, row in zip(range(_ROWS_IN_HAND), rows, strict=False)]:
-            file.write_batch(pa.RecordBatch.from_pylist(hand, schema))
+            # Not `write_batch`, which gathers a million rows for one row group.
+            file.write_table(pa.Table.from_pylist(hand, schema))
 
 
 def _rows(shard: Shard, folder: Folder, layout: Layout) -> Iterator[dict[str, Any]]:
@@ -92,8 +94,8 @@ def _check(shard: Shard, path: Path) -> None:
 
     expected = iter([(s["key"], [p["image"]["sha256"] for p in s["pictures"]]) for s in shard.samples])
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_IN_HAND):
-            for row in batch.to_pylist():
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group).to_pylist():
                 images = row["images"] if "images" in row else [row["image"]]
                 found = [hashlib.sha256(image["bytes"]).hexdigest() for image in images]
                 if (row["id"], found) != next(expected, None):
