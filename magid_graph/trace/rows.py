@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -98,11 +99,12 @@ class Rows:
 
     def key_of(self, name: str) -> str:
         """The key of the item that a person means. Raises `UsageError` where it is none, or not one."""
-        ways = (
+        ways: tuple[tuple[str, str], ...] = (
             ("SELECT key FROM items WHERE key = ?", name),
             ("SELECT key FROM items WHERE substr(key, 1, length(?1)) = ?1 ORDER BY position LIMIT 4", name),
-            (_BY_PICTURE, f'"sha256": "{Path(name).stem}"'),
         )
+        if re.fullmatch(r"[0-9a-f]{8,64}", Path(name).stem):
+            ways = (*ways, (_BY_PICTURE, f'"{Path(name).stem}'))
         for query, words in ways:
             found = [key for (key,) in self._db.execute(query, (words,))]
             if len(found) == 1:
