@@ -14,6 +14,7 @@ from magid_graph.exporters import FORMATS, Folder, Layout, Sample
 from magid_graph.exporters.folder import renewed
 from magid_graph.exporters.samples import sample_of_dialogue, sample_of_pair
 from magid_graph.records import Attempt, Dialogue, Drift, ImageFile, Limits, Pair, PairModels, Scores, Turn, Verdict
+from tests.graph_runs import fake_settings
 
 SCORES = Scores(clip_similarity=0.3, clip_utterance=0.3, clip_description=None, aesthetic=5.5, nsfw=0.01)
 
@@ -97,6 +98,9 @@ def write(
 ) -> Folder:
     """The data set in this format, written as `magid-graph export` does."""
     path = (out or run_dir / "exports") / name
+    run_dir.mkdir(exist_ok=True, parents=True)
+    manifest = {"magid_graph": "0", "settings": fake_settings().model_dump(mode="json"), "versions": {}}
+    (run_dir / "run.json").write_text(json.dumps(manifest))
     with renewed(path, root=run_dir, owner="test") as folder:
         FORMATS[name].write(samples, folder, layout or Layout())
     return folder
