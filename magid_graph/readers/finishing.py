@@ -31,6 +31,7 @@ class Finishing:
         self._wording = _wording(form, settings)
         # Ids that begin anew in every split are told apart by it, wherever the split is known.
         self._is_split_in_key = form.has_ids_per_split or len({part.split for part in parts}) > 1
+        self._is_alternate = settings.speakers == "alternate"
         self._keys = Keys()
         self._index = 0
 
@@ -65,7 +66,7 @@ class Finishing:
         source = Source(file=part.name, index=self._index, line=draft.line)
         if self._form.dataset is not None:
             source["dataset"] = self._form.dataset
-        if (split := split_named(draft.split) or part.split) is not None:
+        if (split := (split_named(draft.split) if draft.split else None) or part.split) is not None:
             source["split"] = split
         given = draft.license if isinstance(draft.license, str) else None
         if named := given or self._settings.license or part.license or self._form.license:
@@ -73,12 +74,12 @@ class Finishing:
         return source
 
     def _turns(self, draft: Draft) -> list[Turn]:
-        is_made = self._settings.speakers == "alternate" and not any(speaker for speaker, _ in draft.turns)
+        is_made = self._is_alternate and not any(speaker for speaker, _ in draft.turns)
         turns: list[Turn] = []
-        reword = self._wording
+        reword, most = self._wording, self._max_chars
         for at, (speaker, text) in enumerate(draft.turns):
-            if len(text) > self._max_chars:
-                raise BadItem(f"turn {at} has {len(text):,} characters; `max_utterance_chars` is {self._max_chars:,}")
+            if len(text) > most:
+                raise BadItem(f"turn {at} has {len(text):,} characters; `max_utterance_chars` is {most:,}")
             if not text.isprintable():
                 text = normalise(text)
             text = reword(text).strip() if reword else text.strip()
@@ -94,10 +95,10 @@ class Finishing:
         key = f"{source['split']}-{given}" if self._is_split_in_key and "split" in source else given
         if key != given:
             source["id"] = given
-        first = self._keys.claim(key, part << 40 | source["line"])
+        first = self._keys.claim(key, part, source["line"])
         if first is not None:
             raise BadItem(
-                f"the id `{_shown(given)}` was given before ({self._shown_place(first)});"
+                f"the id `{_shown(given)}` was given before ({_place(self._parts[first[0]], first[1])});"
                 f" make ids unique, or leave them out"
             )
         return key
@@ -108,9 +109,6 @@ class Finishing:
         while (count := self._keys.count(made)) > 1:
             made = f"{key}-{count}"
         return made
-
-    def _shown_place(self, number: int) -> str:
-        return _place(self._parts[number >> 40], number & (1 << 40) - 1)
 
 
 def _place(part: Part, line: int) -> str:
