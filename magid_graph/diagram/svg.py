@@ -93,8 +93,9 @@ class _Drawing:
     def _around(self, edge: Edge) -> tuple[str, str, tuple[int, int, str]]:
         lane, line = next((lane, p.line) for lane in self._layout.lanes for p in lane.ports if p.edge == edge)
         away = -1 if lane.side == "left" else 1
-        side = self._left if away < 0 else self._left + self._width
-        place = side + away * (_labels(self._layout, lane.side) + _LANE * lane.rank)
+        column = self._left if away < 0 else self._left + self._width
+        side = self._middle + away * 32 if edge.source == "START" else column
+        place = column + away * (_labels(self._layout, lane.side) + _LANE * lane.rank)
         start, end = _center(line), _center(lane.target.entry)
         half = 32 if lane.target.height == 1 else self._width // 2
         arrives = self._middle + away * half
@@ -103,7 +104,7 @@ class _Drawing:
             f"M{side} {start}H{place - away * _ROUND}q{away * _ROUND} 0 {away * _ROUND} {bend}"
             f"V{end - bend}q0 {bend} {-away * _ROUND} {bend}H{arrives + away * 4}"
         )
-        label = (side + away * 12, start - 9, "start" if away > 0 else "stop")
+        label = (column + away * 12, start - 9, "start" if away > 0 else "stop")
         return path, _tip(arrives, end, "right" if away < 0 else "left"), label
 
 

@@ -46,6 +46,7 @@ def detail(trace: Trace, edges: Edges) -> dict[str, Any]:
         "chain": trace.chain,
         "pairs": list(trace.pairs),
         "attempts": list(trace.attempts),
+        "first": edges.first(trace.steps),
         "steps": [_step(step, started, edges) for step in trace.steps],
     }
 
@@ -61,6 +62,7 @@ class Edges:
 
     def __init__(self, diagram: Diagram) -> None:
         self._only = {edge.source: edge.id for edge in diagram.edges if edge.label is None}
+        self._first = {edge.target: edge.id for edge in diagram.edges if edge.source == "START"}
 
     def of(self, step: Step) -> str | None:
         """The id of the edge that followed the node run; `None` after an error."""
@@ -68,9 +70,14 @@ class Edges:
             return None
         return f"{step.node}/{step.edge}" if step.edge else self._only.get(step.node)
 
+    def first(self, steps: Sequence[Step]) -> str | None:
+        """The id of the edge with which the item began."""
+        return self._first.get(steps[0].node) if steps else None
+
     def taken(self, steps: Sequence[Step]) -> dict[str, int]:
         """How often each edge was taken, by its id."""
-        counts = Counter({self._only["START"]: 1}) if steps and "START" in self._only else Counter()
+        begin = self.first(steps)
+        counts = Counter({begin: 1} if begin else {})
         for step in steps:
             if (edge := self.of(step)) is not None:
                 counts[edge] += times(step)

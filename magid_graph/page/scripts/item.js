@@ -108,7 +108,7 @@ function exchange(one) {
 
 function path(item) {
   const edges = {};
-  if (item.steps.length) edges["START/"] = 1;
+  if (item.first) edges[item.first] = 1;
   for (const { path: [edge, times] } of item.steps) if (edge) edges[edge] = (edges[edge] ?? 0) + times;
   return graph(edges);
 }

@@ -37,7 +37,7 @@ function stateBar() {
 function endings() {
   const reasons = Object.entries(run.overview.reasons);
   if (!reasons.length) return null;
-  return h("p", { class: "reasons" }, "without a picture: ", reasons.map(([reason, n]) =>
+  return h("p", { class: "reasons" }, run.kind === "pairs" ? "ended by: " : "without a picture: ", reasons.map(([reason, n]) =>
     h("button", { type: "button", class: "chip", onclick: () => go({ reason, page: 0 }) }, `${reason.replaceAll("_", " ")} ${count(n)}`)));
 }
 
