@@ -149,16 +149,11 @@ def _histogram(one: Histogram) -> RenderableType:
         refuses = n > at if is_most else n < at
         bar = _BARS[max(1, round(8 * count / tallest))] if count else "·"
         bars.append(bar, ("red" if refuses else "green") if count else "dim")
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=17)
-    grid.add_column(justify="right", width=7)
-    grid.add_column(no_wrap=True)
-    grid.add_column()
-    told = Text.assemble((f"{one['passed']:,} pass", "green"), ", ", (f"{one['refused']:,} refused", "red"))
-    grid.add_row(f"  {one['score']}", f"{one['low']:.3f}", bars, Text.assemble(f"{one['high']:.3f}  ", told))
+    line = Text.assemble(f"  {one['score']:<17} {one['low']:>7.3f} ", bars, f" {one['high']:.3f}\n")
+    told = Text.assemble("  ", (f"{one['passed']:,} pass", "green"), ", ", (f"{one['refused']:,} refused", "red"))
+    told.pad_right(max(0, 28 - len(told)))
     sign = "≤" if is_most else "≥"
-    grid.add_row("", "", Text(" " * at + "↑ " + f"{sign} {one['limit']:g}", "dim"), "")
-    return grid
+    return line + told + Text(" " * at + f"↑ {sign} {one['limit']:g}", "dim")
 
 
 def _causes(seen: Glance) -> list[RenderableType]:
@@ -187,7 +182,7 @@ def _times(seen: Glance) -> RenderableType:
         share = Text("█" * round(_WIDTH * seconds / total), "blue").append(f" {seconds / total:.0%}", "dim")
         table.add_row(node, f"{int(runs):,}", duration(seconds / runs), share)
     slowest = ", ".join(f"{key} {duration(seconds)}" for seconds, key in sorted(seen.slowest, reverse=True)[:3])
-    return Group(table, Text(f"  slowest: {slowest}  (waiting for others' batches included)", "dim"))
+    return Group(table, Text(f"  slowest: {slowest}  (with waiting)", "dim"))
 
 
 def _pairs(pairs: Mapping[int, int]) -> Table:
