@@ -12,12 +12,12 @@ PARTS = ("readers", "exporters")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="*", default=PARTS, choices=PARTS, help="default: all")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="default: both")
     parser.add_argument("--json-gb", type=float, default=2.0, help="size of the JSON list whose memory is measured")
     parser.add_argument("--pictures", type=int, default=100_000, help="small pictures of the exporters' memory")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
     arguments = parser.parse_args()
-    for part in arguments.part:
+    for part in (arguments.part,) if arguments.part else PARTS:
         found: list[Figure] = (
             reading.figures(json_gb=arguments.json_gb)
             if part == "readers"
