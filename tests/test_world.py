@@ -134,22 +134,42 @@ def test_the_two_splits_share_no_seed() -> None:
 def test_the_code_of_a_scene_reads_back() -> None:
     import torch
 
-    from training.pocket import text_to_image as diffuser
+    from training.pocket import hearing
+    from training.pocket.sketch import AXES, BLOCKS, filled_up
     from training.pocket.world import NAMES, PLACES
 
     numbers = torch.Generator().manual_seed(1)
-    rows = {"thing": diffuser.NOTHING + 1, "role": 4, "count": 5, "size": 5, "hue": 7}
+    rows = {"thing": hearing.NOTHING + 1, "role": 4, "count": 5, "size": 5, "hue": 7}
     codes = {
-        block: torch.randn(rows[block], end - start, generator=numbers)
-        for block, (start, end) in diffuser.BLOCKS.items()
+        block: torch.randn(rows[block], end - start, generator=numbers) for block, (start, end) in hearing.PARTS.items()
     }
     scene = Scene("beach", (Placed("dog", size="medium", slot="left"), Placed("car", size="medium", slot="right")))
-    said = torch.tensor([diffuser.answers(scene)])
-    states = diffuser.states_of(said, codes)
+    said = torch.tensor([hearing.answers(scene)])
+    blank = filled_up(torch.zeros(1, BLOCKS, AXES))
+    states = hearing.states_of(said, blank, codes)
     assert states.shape == (1, 40, 128)
     assert torch.allclose(states.mean(-1), torch.zeros(1, 40), atol=1e-4)
     things = [NAMES.index("dog"), NAMES.index("car"), len(NAMES) + PLACES.index("beach")]
-    assert diffuser.read_things(states, codes).tolist() == [things]
+    assert hearing.read_things(states, codes).tolist() == [things]
+
+
+@needs_font
+def test_a_sketch_holds_each_object_where_it_is_drawn_and_the_same_wherever_it_stands(tmp_path: Path) -> None:
+    import numpy as np
+    import torch
+
+    from training.pocket.autoencoder import fit_axes
+    from training.pocket.progress import save_state
+    from training.pocket.sketch import AXES, Sketches
+
+    pictures = np.stack([np.asarray(render(Scene("plain", (Placed(name),)))) for name in ("dog", "car", "pizza")])
+    save_state(fit_axes(pictures), tmp_path / "axes.pt")
+    left, right = (Placed("dog", size="medium", slot=slot) for slot in ("left", "right"))
+    drawn = Sketches(tmp_path)([Scene("beach", (left,)), Scene("beach", (right,)), Scene("beach", ())])
+    loud = drawn[..., :AXES].square().sum(-1).view(3, 4, 4)
+    assert loud[0, :, :2].sum() > 0 == loud[0, :, 2:].sum()
+    assert torch.allclose(drawn.view(3, 4, 4, -1)[0, :, :2], drawn.view(3, 4, 4, -1)[1, :, 2:], atol=1e-3)
+    assert loud[2].sum() == 0
 
 
 def test_muon_makes_every_direction_of_a_matrix_equal() -> None:

@@ -19,6 +19,7 @@ from magid_graph.models.weights import identity
 from training.pocket import scenes
 from training.pocket.broken import broken, worn
 from training.pocket.clip import CLEAN_SCORE, EMBED, IMAGE_SIZE, image_tokens, pooled, target_score
+from training.pocket.progress import quick_type
 from training.pocket.world import Split
 
 WORN_SCORE = 7.5
@@ -40,7 +41,7 @@ def examples(clip_folder: Path, data_dir: Path, split: Split, count: int) -> tup
             (worn(pictures), torch.full((len(pictures),), WORN_SCORE)),
             (damaged, target_score(severity)),
         ):
-            vectors.append(pooled(tower, image_tokens(tower, fitted(kind).bfloat16())))
+            vectors.append(pooled(tower, image_tokens(tower, fitted(kind).to(quick_type()))))
             scores.append(score)
     return torch.cat(vectors), torch.cat(scores)
 

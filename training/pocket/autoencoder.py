@@ -24,7 +24,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from training.pocket.drawing import backdrop
-from training.pocket.progress import Clock, device, learning_rate, load_state, save_state
+from training.pocket.progress import Clock, device, learning_rate, load_state, quick_type, save_state
 from training.pocket.scenes import read
 from training.pocket.world import Scene, render
 
@@ -83,8 +83,10 @@ def write_latents(data_dir: Path, state_dir: Path) -> None:
     Two pixels of shift change most of the fine latents of an object: an hour is enough to learn it in one position.
     """
     pixels, scenes = read("train", data_dir)
-    axes = fit_axes(pixels)
-    save_state(axes, state_dir / "axes.pt")
+    axes = load_state(state_dir / "axes.pt")
+    if axes is None:
+        axes = fit_axes(pixels)
+        save_state(axes, state_dir / "axes.pt")
     shape = (len(scenes), LATENTS, CELLS, CELLS)
     latents = np.lib.format.open_memmap(state_dir / "still.npy", mode="w+", dtype=np.float16, shape=shape)
     for start in range(0, len(scenes), 500):
@@ -164,7 +166,7 @@ def train(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch
         latents, wanted, objects = (
             part.to(where) for part in crops.batch(batch // 2 if whole else batch, CELLS if whole else CROP_CELLS)
         )
-        with torch.autocast(where.type, torch.bfloat16):
+        with torch.autocast(where.type, torch.bfloat16, enabled=quick_type() == torch.bfloat16):
             loss = loss_of(model.decode(latents + NOISE * torch.randn_like(latents)).sample.float(), wanted, objects)
             if step % 4 == 0:
                 loss = loss + 0.2 * nn.functional.mse_loss(model.encode(wanted).latent_dist.mean.float(), latents)

@@ -48,7 +48,10 @@ from training.pocket.clip import (
     grid_of,
     image_tokens,
     shrunk,
+    times_drawn,
 )
+from training.pocket.muon import optimizers_for
+from training.pocket.progress import quick_type
 from training.pocket.reading import objects_in, place_in
 from training.pocket.world import NAMES, OBJECTS, PLACES, SETTINGS, Placed, Scene
 
@@ -57,11 +60,11 @@ LENGTH = 40
 SHORT = 27
 """Tokens of the longest sentence that is trained on."""
 EYE_WIDTH, PEN_WIDTH = 192, 128
-BATCH = 256
+BATCH = 128
 SAYINGS = 5
 """Sentences written per scene before training."""
-LEARNING_RATE, TOGETHER_RATE = 2e-3, 6e-4
-HEAD_START = 40
+LEARNING_RATE, TOGETHER_RATE = 2e-3, 1e-3
+HEAD_START = 60
 NUMBERS = {2: ("two", "two", "a pair of"), 3: ("three",), 4: ("four",)}
 PRESENT = "there is", "there are"
 OPENINGS = (
@@ -140,8 +143,10 @@ def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def open_tokenizer(folder: Path, drawn: list[Scene]) -> PreTrainedTokenizerFast:
-    """The tokenizer that training began with, or a new one."""
+def open_tokenizer(folder: Path, drawn: list[Scene], begin_from: Path | None) -> PreTrainedTokenizerFast:
+    """The tokenizer that training began with, or the captioner's in `begin_from`, or a new one."""
+    if begin_from is not None:
+        return PreTrainedTokenizerFast.from_pretrained(begin_from)
     if not (folder / "tokenizer.json").exists():
         rng = Random("captioner tokenizer")
         build_tokenizer([describe(scene, rng) for scene in drawn[:20_000]]).save_pretrained(folder)
@@ -230,9 +235,16 @@ def assemble(eye: ViTModel, tokenizer: PreTrainedTokenizerFast) -> VisionEncoder
     return model
 
 
+def hand_over(pen_of: Path, model: VisionEncoderDecoderModel) -> None:
+    """Let the model begin with the pen of the captioner in the folder `pen_of`."""
+    known = VisionEncoderDecoderModel.from_pretrained(pen_of).float()
+    model.decoder.load_state_dict(known.decoder.state_dict())
+    model.enc_to_dec_proj.load_state_dict(known.enc_to_dec_proj.state_dict())
+
+
 @torch.no_grad()
 def look(eye_folder: Path, pixels: np.ndarray[Any, Any], *, ages: bool) -> Tensor:
-    """What the eye sees in each picture: (n, 1 + patches, EYE_WIDTH), bfloat16; worn when `ages`."""
+    """What the eye sees in each picture: (n, 1 + patches, EYE_WIDTH), worn when `ages`."""
     tower = open_clip.create_model(f"local-dir:{eye_folder}").visual.eval()
     seen = torch.empty(len(pixels), 1 + GRID * GRID, EYE_WIDTH, dtype=torch.bfloat16)
     for i in range(0, len(pixels), 256):
@@ -240,7 +252,7 @@ def look(eye_folder: Path, pixels: np.ndarray[Any, Any], *, ages: bool) -> Tenso
         y, x = torch.randint(CROP - IMAGE_SIZE + 1, (2,)).tolist() if ages and i // 256 % 2 else (-1, -1)
         small = batch[:, :, y : y + IMAGE_SIZE, x : x + IMAGE_SIZE] if y >= 0 else _fitted(batch)
         small = worn(small) if ages else small
-        seen[i : i + 256] = image_tokens(tower, (small * 2 - 1).bfloat16())
+        seen[i : i + 256] = image_tokens(tower, (small * 2 - 1).to(quick_type()))
     return seen
 
 
@@ -264,33 +276,48 @@ def picture_lessons(pixels: np.ndarray[Any, Any], drawn: list[Scene], said: Tens
         places=torch.tensor([PLACES.index(scene.setting) for scene in drawn]),
         grids=torch.stack([grid_of(scene) for scene in drawn]),
         same=torch.zeros(len(drawn)),
-        drawn_from=torch.tensor([i for i, scene in enumerate(drawn) for _ in range(1 + (len(scene.objects) == 2))]),
+        drawn_from=torch.tensor([i for i, scene in enumerate(drawn) for _ in range(times_drawn(scene))]),
     )
 
 
 def train(model: VisionEncoderDecoderModel, seen: Tensor, said: Tensor, minutes: float, state_dir: Path) -> None:
     """Teach the pen for `minutes` of processor time in all; saves its state and goes on from it."""
     learning = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
-    step, spent_s = _resume(model, optimizer, state_dir)
+    optimizers = optimizers_for(learning, _matrices(model), LEARNING_RATE, decay=0.02)
+    step, spent_s = _resume(model, optimizers, state_dir)
     rng = torch.Generator().manual_seed(77 + step)
     saved = time.process_time()
     begun = saved - spent_s
     while spent_s < minutes * 60:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, spent_s / (minutes * 60))
         loss = _loss(model, seen, said, rng)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(learning, 1.0)
-        optimizer.step()
+        _learn(optimizers, loss, rate(step, spent_s / (minutes * 60)))
         step, spent_s = step + 1, time.process_time() - begun
         if step % 50 == 0:
             print(f"{step} {spent_s:.0f}s loss {loss.item():.3f}", flush=True)
         if time.process_time() - saved > 60:
             saved = time.process_time()
-            _save(model, optimizer, step, spent_s, state_dir)
-    _save(model, optimizer, step, spent_s, state_dir)
+            _save(model, optimizers, step, spent_s, state_dir)
+    _save(model, optimizers, step, spent_s, state_dir)
+
+
+def _matrices(model: nn.Module) -> list[nn.Parameter]:
+    """What Muon teaches: the matrices of eye and pen, but neither their words nor their places."""
+    tables = ("embed", "wte", "wpe", "lm_head", "conv1", "patch")
+    return [
+        weight
+        for name, weight in model.named_parameters()
+        if weight.ndim == 2 and weight.requires_grad and name.split(".")[-2] not in tables and "embed" not in name
+    ]
+
+
+def _learn(optimizers: list[torch.optim.Optimizer], loss: Tensor, rate: float) -> None:
+    loss.backward()
+    nn.utils.clip_grad_norm_([p for o in optimizers for g in o.param_groups for p in g["params"]], 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def rate(step: int, progress: float) -> float:
@@ -306,8 +333,8 @@ def _loss(model: VisionEncoderDecoderModel, seen: Tensor, said: Tensor, rng: tor
 
 def spoken_loss(model: VisionEncoderDecoderModel, seen: Tensor, ids: Tensor) -> Tensor:
     """How surprised the pen is by sentences about what the eye saw."""
-    looked = BaseModelOutput(last_hidden_state=seen)
-    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16):
+    looked = BaseModelOutput(last_hidden_state=seen.to(quick_type()))
+    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", torch.bfloat16, enabled=quick_type() == torch.bfloat16):
         logits = model(encoder_outputs=looked, decoder_input_ids=ids[:, :-1]).logits
     return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0, label_smoothing=0.02)
 
@@ -323,15 +350,12 @@ def train_together(
     nn.init.zeros_(patch.weight)
     care = torch.tensor([0.15] + [1.0] * len(NAMES))
     pupils = nn.ModuleDict({"tower": tower, "model": model, "patch": patch})
-    learning = [p for p in pupils.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=TOGETHER_RATE, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
-    step, spent_s = _resume(pupils, optimizer, state_dir)
+    optimizers = optimizers_for(pupils.parameters(), _matrices(pupils), TOGETHER_RATE, decay=0.02)
+    step, spent_s = _resume(pupils, optimizers, state_dir)
     rng = torch.Generator().manual_seed(78 + step)
     saved = time.process_time()
     begun = saved - spent_s
     while spent_s < minutes * 60:
-        for group in optimizer.param_groups:
-            group["lr"] = TOGETHER_RATE * min(1, (step + 1) / 30) * max(0.01, 1 - spent_s / (minutes * 60))
         if spent_s >= WHOLE_FROM * minutes * 60:
             data.drawn_from = torch.arange(len(data.pixels))
         batch = draw_batch(data, rng)
@@ -340,27 +364,28 @@ def train_together(
         kept = chosen(batch["grids"], rng) if is_partial else torch.arange(GRID * GRID).expand(BATCH, -1)
         # A head that knows nothing yet would first of all spoil the eye.
         with torch.set_grad_enabled(step >= HEAD_START):
-            tokens = image_tokens(tower, (worn(batch["pixels"]) * 2 - 1).bfloat16(), kept)
+            tokens = image_tokens(tower, (worn(batch["pixels"]) * 2 - 1).to(quick_type()), kept)
         named = F.cross_entropy(
             patch(tokens[:, 1:].float()).flatten(0, 1), batch["grids"].flatten(1).gather(1, kept).flatten(), weight=care
         )
         said = spoken_loss(model, tokens, batch["texts"])
-        optimizer.zero_grad()
-        (said + 0.5 * named).backward()
-        nn.utils.clip_grad_norm_(learning, 1.0)
-        optimizer.step()
+        speed = min(1, (step + 1) / 30) * max(0.01, 1 - spent_s / (minutes * 60))
+        _learn(optimizers, said + 0.5 * named, TOGETHER_RATE * speed)
         step, spent_s = step + 1, time.process_time() - begun
         if step % 25 == 0 or step < 3:
             print(f"{step} {spent_s:.0f}s loss {said.item():.3f} patches {named.item():.3f}", flush=True)
         if time.process_time() - saved > 45:
             saved = time.process_time()
-            _save(pupils, optimizer, step, spent_s, state_dir)
-    _save(pupils, optimizer, step, spent_s, state_dir)
+            _save(pupils, optimizers, step, spent_s, state_dir)
+    _save(pupils, optimizers, step, spent_s, state_dir)
 
 
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, spent_s: float, state_dir: Path) -> None:
+def _save(
+    model: nn.Module, optimizers: list[torch.optim.Optimizer], step: int, spent_s: float, state_dir: Path
+) -> None:
     state_dir.mkdir(parents=True, exist_ok=True)
-    parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent_s": spent_s}
+    parts = {"model": model.state_dict(), "step": step, "spent_s": spent_s}
+    parts["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
     torch.save(parts, state_dir / "course.part")
     (state_dir / "course.part").replace(state_dir / "course.pt")
 
@@ -370,12 +395,13 @@ def _spent(state_dir: Path) -> float:
     return float(torch.load(path, weights_only=True)["spent_s"]) if path.exists() else 0.0
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, state_dir: Path) -> tuple[int, float]:
+def _resume(model: nn.Module, optimizers: list[torch.optim.Optimizer], state_dir: Path) -> tuple[int, float]:
     if not (state_dir / "course.pt").exists():
         return 0, 0.0
     parts = torch.load(state_dir / "course.pt", weights_only=True)
     model.load_state_dict(parts["model"])
-    optimizer.load_state_dict(parts["optimizer"])
+    for optimizer, state in zip(optimizers, parts["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
     return parts["step"], parts["spent_s"]
 
 
@@ -433,24 +459,30 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--clip", type=Path, required=True, help="the trained CLIP's folder")
     parser.add_argument("--state", type=Path, required=True, help="checkpoints; training goes on from there")
-    parser.add_argument("--minutes", type=float, default=6, help="of the pen alone")
+    parser.add_argument("--minutes", type=float, default=6, help="of the pen alone; 0 with `--begin-from`")
     parser.add_argument("--limit", type=int, default=20_000, help="scenes the pen learns from")
     parser.add_argument("--together-minutes", type=float, default=10, help="of eye and pen together")
     parser.add_argument("--together-limit", type=int, default=12_000, help="scenes they learn from")
+    parser.add_argument(
+        "--begin-from", type=Path, help="a captioner's folder whose pen and words the first sitting takes"
+    )
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(8)
     pixels, drawn = scenes.read("train", args.data_dir)
     pixels, drawn = pixels[: args.limit], drawn[: args.limit]
-    tokenizer = open_tokenizer(args.state / "tokenizer", drawn)
+    tokenizer = open_tokenizer(args.state / "tokenizer", drawn, args.begin_from)
     model, tower = assemble(eye_from(args.clip), tokenizer), open_clip.create_model(f"local-dir:{args.clip}").visual
+    if args.begin_from is not None:
+        hand_over(args.begin_from, model)
     said = sayings(drawn, tokenizer)
-    if _spent(args.state / "pen") < args.minutes * 60:
+    if args.minutes and _spent(args.state / "pen") < args.minutes * 60:
         seen = torch.cat([look(args.clip, pixels, ages=False), look(args.clip, pixels, ages=True)])
         train(model, seen, said, args.minutes, args.state / "pen")
         del seen
-    model.load_state_dict(torch.load(args.state / "pen" / "course.pt", weights_only=True)["model"])
+    if args.minutes:
+        model.load_state_dict(torch.load(args.state / "pen" / "course.pt", weights_only=True)["model"])
     data = picture_lessons(pixels[: args.together_limit], drawn[: args.together_limit], said)
     train_together(model, tower, data, args.together_minutes, args.state / "both")
     model.encoder.load_state_dict(_renamed(tower, model.encoder.state_dict()))

@@ -21,11 +21,18 @@ SCALE = 4
 
 PIXELS = {"large": 72, "medium": 54, "small": 42, "tiny": 38, "closeup": 104}
 BASELINE = 114
-FLOATING = {"sky": 100, "space": 100, "underwater": 102, "sea": 104, "plain": 104}
-"""Bottom of the main object where there is no ground to stand on."""
-GROUPS = {2: ((36, 0), (92, 0)), 3: ((24, 0), (64, 0), (104, 0)), 4: ((40, -44), (88, -44), (40, 0), (88, 0))}
+"""Bottom of the main object, in pixels."""
+GROUNDLESS = ("sky", "space", "underwater", "sea")
+"""Where nothing throws a shadow on the ground."""
+GROUPS = {
+    2: ((32, 0), (96, 0)),
+    3: ((32, 0), (96, 0), (64, -64)),
+    4: ((32, -64), (96, -64), (32, 0), (96, 0)),
+}
 """Centre and lift of each of several objects."""
-CENTRES = {"centre": 64, "left": 36, "right": 92}
+CENTRES = {"centre": 64, "left": 32, "right": 96}
+# Spots differ by multiples of 32 pixels, two latents: wherever an object of one size stands, its latents are the same,
+# at both resolutions of the diffuser, and need learning only once.
 
 Colour = tuple[int, int, int]
 
@@ -39,14 +46,14 @@ def draw(scene: Scene) -> Image.Image:
 
 
 def _put(picture: Image.Image, placed: Placed, setting: str) -> None:
-    base = FLOATING.get(setting, BASELINE) + placed.dy
+    base = BASELINE + placed.dy
     sprite = sprite_of(placed.name, PIXELS[placed.size], placed.colour)
     if placed.size == "closeup":
         picture.paste(sprite, (64 - sprite.width // 2, 64 - sprite.height // 2), sprite)
         return
     spots = GROUPS[placed.count] if placed.slot == "group" else ((CENTRES[placed.slot], 0),)
     for x, lift in spots:
-        if setting not in FLOATING or setting == "plain":
+        if setting not in GROUNDLESS:
             shade = _shadow(sprite.width)
             picture.paste((40, 40, 60), (x + placed.dx - shade.width // 2, base + lift - shade.height // 2 - 1), shade)
         picture.paste(sprite, (x + placed.dx - sprite.width // 2, base + lift - sprite.height), sprite)

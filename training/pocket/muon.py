@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.pocket.progress import quick_type
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic Newton-Schulz iteration, as published."""
 
@@ -21,12 +23,22 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """Roughly the nearest matrix whose singular values are all one."""
     a, b, c = COEFFICIENTS
     is_tall = matrix.shape[0] > matrix.shape[1]
-    x = (matrix.T if is_tall else matrix).bfloat16()
+    x = (matrix.T if is_tall else matrix).to(quick_type())
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x.T if is_tall else x).float()
+
+
+def optimizers_for(
+    weights: Iterable[nn.Parameter], inner: Iterable[nn.Parameter], lr: float, *, decay: float = 0.01
+) -> list[torch.optim.Optimizer]:
+    """Muon for the weights that are `inner`, the matrices of a model's blocks; AdamW for the others that learn."""
+    blocks = [weight for weight in inner if weight.requires_grad]
+    known = {id(weight) for weight in blocks}
+    others = [weight for weight in weights if weight.requires_grad and id(weight) not in known]
+    return [Muon(blocks, lr=lr), torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.98), weight_decay=decay)]
 
 
 class Muon(torch.optim.Optimizer):

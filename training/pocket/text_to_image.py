@@ -17,23 +17,33 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import BertModel, BertTokenizerFast
+from transformers import BertModel
 
 from training.pocket import words
-from training.pocket.autoencoder import patches_of
-from training.pocket.muon import Muon
-from training.pocket.progress import Clock, device, learning_rate, load_state, save_state
+from training.pocket.hearing import (
+    answers,
+    codebook,
+    encode,
+    load_encoder,
+    read_things,
+    states_of,
+    tokens_of,
+    train_sketch,
+    train_words,
+)
+from training.pocket.muon import optimizers_for
+from training.pocket.pointing import point_at_sketch
+from training.pocket.progress import Clock, device, learning_rate, load_state, quick_type, save_state
 from training.pocket.scenes import read
-from training.pocket.world import COLOURS, NAMES, PLACES, Placed, Scene, caption, render, sample_scene
+from training.pocket.sketch import Sketches
+from training.pocket.world import Scene, caption
 
 LATENTS = 32
 SIDE = 8
@@ -41,236 +51,6 @@ UNDESCRIBED = 0.1
 """Share of pictures trained without a caption, for classifier-free guidance."""
 FLOW_SHIFT = 3.0
 SAVE_EVERY_S = 90
-COUNTS = 5
-SIZES = ("large", "medium", "small", "tiny", "closeup")
-HUES = (None, *COLOURS)
-
-
-Block = Literal["thing", "role", "count", "size", "hue"]
-BLOCKS: dict[Block, tuple[int, int]] = {
-    "thing": (0, 80),
-    "role": (80, 96),
-    "count": (96, 106),
-    "size": (106, 117),
-    "hue": (117, 128),
-}
-"""Which coordinates of a token say what; `thing` is an object or a place."""
-ROLES = ("nothing", "first", "second", "setting")
-NOTHING = len(NAMES) + len(PLACES)
-"""Row of the `thing` code that stands for no object."""
-
-
-def codebook(state_dir: Path) -> dict[Block, Tensor]:
-    """The fixed code of every answer, [answers, width]: what the text encoder learns to say and the UNet to read.
-
-    Fixed, so that both can be trained at the same time. Random, except that an object's code tells what it looks
-    like: then what the UNet learns about drawing one object helps it with all that resemble it.
-    """
-    numbers = torch.Generator().manual_seed(20)
-    rows: dict[Block, int] = {
-        "thing": NOTHING + 1,
-        "role": len(ROLES),
-        "count": COUNTS,
-        "size": len(SIZES),
-        "hue": len(HUES),
-    }
-    codes = {block: torch.randn(rows[block], end - start, generator=numbers) for block, (start, end) in BLOCKS.items()}
-    path = state_dir / "looks.pt"
-    looks = load_state(path)
-    if looks is None:
-        looks = {"looks": looks_of_objects(state_dir)}
-        save_state(looks, path)
-    codes["thing"][: len(NAMES)] = looks["looks"]
-    return codes
-
-
-def looks_of_objects(state_dir: Path) -> Tensor:
-    """Each object, drawn large, on the main axes along which objects differ; [objects, width], deviation 1."""
-    axes = load_state(state_dir / "axes.pt")
-    if axes is None:
-        raise SystemExit(f"no `axes.pt` in `{state_dir}`: run `training.pocket.autoencoder latents` first")
-    drawn = np.stack([np.asarray(render(Scene("plain", (Placed(name),)))) for name in NAMES])
-    latents = ((patches_of(drawn) - axes["mean"]) @ axes["map"]).flatten(1)
-    start, end = BLOCKS["thing"]
-    left, spread, _ = torch.linalg.svd(latents - latents.mean(0), full_matrices=False)
-    # Between whitened (all axes alike, objects easy to tell apart) and not (what matters most is loudest).
-    looks = left[:, : end - start] * spread[: end - start] ** 0.35
-    # Pale objects differ little from the pale ground; without this they would differ too little from each other.
-    looks = looks / looks.norm(dim=1, keepdim=True) ** 0.7
-    return looks / looks.std()
-
-
-def answers(scene: Scene) -> list[list[int]]:
-    """Rows of the codebook for the first object, the second and the setting; columns as in BLOCKS."""
-    nothing = [NOTHING, 0, 0, 0, 0]
-    said = [nothing[:], nothing[:], [len(NAMES) + PLACES.index(scene.setting), ROLES.index("setting"), 0, 0, 0]]
-    for place, placed in enumerate(scene.objects[:2]):
-        said[place] = [
-            NAMES.index(placed.name),
-            1 + place,
-            placed.count,
-            SIZES.index(placed.size),
-            HUES.index(placed.colour),
-        ]
-    return said
-
-
-def states_of(said: Tensor, codes: dict[Block, Tensor]) -> Tensor:
-    """What an ideal text encoder returns, [B, 40, 128], from answers [B, 3, 5].
-
-    Token 0 tells the first object, 1 the second, 2 the setting, the others nothing. Each has mean 0 and deviation
-    1, as the encoder's last normalisation leaves them. Without a caption every token tells nothing: mark that by
-    answers of -1.
-    """
-    silent = said[..., 0] < 0
-    rows = torch.where(silent.unsqueeze(-1), torch.tensor([NOTHING, 0, 0, 0, 0]), said)
-    told = torch.cat([table[rows[..., i]] for i, table in enumerate(codes.values())], dim=-1)
-    idle = torch.cat([table[row] for table, row in zip(codes.values(), (NOTHING, 0, 0, 0, 0), strict=True)])
-    states = torch.cat([told, idle.expand(len(said), words.MAX_LENGTH - 3, -1)], dim=1)
-    return nn.functional.layer_norm(states, (words.DIM,))
-
-
-def idle_words(tokenizer: BertTokenizerFast, vectors: Tensor) -> list[str]:
-    """Vocabulary far from everything the world knows, thrown into captions for the encoder to pass over."""
-    from training.pocket.captions import BIG, SMALL
-    from training.pocket.world import OBJECTS, SETTINGS
-
-    texts = [name for known in OBJECTS.values() for name in (known.name, known.plural, *known.synonyms)]
-    texts += [phrase for place in SETTINGS.values() for phrase in (place.name, *place.phrases)]
-    texts += [
-        *COLOURS,
-        *SMALL,
-        *BIG,
-        "two three four 2 3 4 5 five six ten dozen single pair couple group few several both many trio",
-    ]
-    common = {"a", "the", "in", "on", "at", "of", "with", "by", "and", "to", "up", "out", "is", "for"}
-    known_ids = sorted({i for ids in tokenizer(texts, add_special_tokens=False)["input_ids"] for i in ids})
-    nearest = (vectors @ vectors[known_ids].T).max(1).values
-    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-    return [
-        token
-        for i, token in enumerate(tokens)
-        if token.isalpha() and len(token) > 2 and nearest[i] < 0.7 and token not in common
-    ]
-
-
-def scattered(text: str, idle: Sequence[str], rng: Random) -> str:
-    """The caption with now and then words that mean nothing here, strewn in or as a sentence before or after it."""
-    draw = rng.random()
-    if draw < 0.35:
-        return text
-    strewn = [rng.choice(idle) for _ in range(rng.randint(1, 4))]
-    if draw < 0.6:
-        parts = text.split(" ")
-        for word in strewn:
-            parts.insert(rng.randrange(len(parts) + 1), word)
-        return " ".join(parts)
-    phrase = rng.choice(("{}", "the {}", "our {}", "a {} of", "a {}", "by {}", "with {}")).format(" ".join(strewn))
-    if draw < 0.75:
-        return f"{phrase} {text}"
-    verb = rng.choice(("is", "fills", "looks", "makes", "has", "seems"))
-    return rng.choice((f"{text}, {phrase}", f"{text} {phrase}", f"{text}. The {strewn[0]} {verb} {strewn[-1]}."))
-
-
-def tokens_of(tokenizer: BertTokenizerFast, texts: list[str], *, padding: str = "max_length") -> dict[str, Tensor]:
-    """Ids and mask; padded to the full length unless told otherwise, as the pipeline does it."""
-    made = tokenizer(
-        texts,
-        padding=padding,
-        truncation=True,
-        max_length=words.MAX_LENGTH,
-        return_tensors="pt",
-        return_token_type_ids=False,
-    )
-    return dict(made)
-
-
-def encode(encoder: BertModel, tokens: dict[str, Tensor], noise: float = 0.0) -> Tensor:
-    """Hidden states [B, T, dim]; `noise` blurs the word vectors, so that neighbours of a known word mean the same."""
-    vectors = encoder.embeddings.word_embeddings(tokens["input_ids"])
-    if noise:
-        vectors = vectors + noise * torch.randn_like(vectors)
-    return encoder(inputs_embeds=vectors, attention_mask=tokens["attention_mask"]).last_hidden_state
-
-
-def word_loss(states: Tensor, said: Tensor, codes: dict[Block, Tensor]) -> tuple[Tensor, Tensor]:
-    """Distance from the ideal states plus cross-entropy of the answers read back; and the share of right things."""
-    ideal = states_of(said, codes)[:, : states.shape[1]]
-    distance = (states - ideal).square().mean(-1)
-    total = distance[:, :3].mean() + 0.3 * distance[:, 3:].mean()
-    right = torch.zeros(())
-    heard = said[:, 0, 0] >= 0
-    for i, (block, (start, end)) in enumerate(BLOCKS.items()):
-        table = codes[block]
-        likeness = states[heard, :3, start:end] @ table.T - 0.5 * table.square().sum(-1)
-        logits = likeness * (8 / (end - start))
-        total = total + 0.3 * nn.functional.cross_entropy(logits.flatten(0, 1), said[heard, :, i].flatten())
-        if block == "thing":
-            right = (logits.argmax(-1) == said[heard, :, 0]).float().mean(0)
-    return total, right
-
-
-def train_words(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch: int) -> None:
-    """Teach the text encoder what captions say, on endless captions."""
-    tokenizer, vectors = words.build(data_dir / "words")
-    encoder, codes = words.build_encoder(vectors).train(), codebook(state_dir)
-    learnt = [weight for weight in encoder.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
-    step, clock, path = 0, Clock(minutes), state_dir / "text.pt"
-    state = load_state(path)
-    if state is not None:
-        encoder.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, clock = state["step"], Clock(minutes, state["spent_s"])
-    rng, idle = Random(step + 5), idle_words(tokenizer, vectors)
-    saved_s = clock.spent_s
-    while not clock.is_over:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(peak, step, clock.fraction)
-        scenes = [sample_scene(rng) for _ in range(batch)]
-        said = torch.tensor([answers(scene) for scene in scenes])
-        texts = [scattered(caption(scene, rng), idle, rng) for scene in scenes]
-        texts[0], said[0] = "", -1
-        with torch.autocast("cpu", torch.bfloat16):
-            states = encode(encoder, tokens_of(tokenizer, texts, padding="longest"), noise=0.025)
-        loss, right = word_loss(states.float(), said, codes)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(learnt, 1.0)
-        optimizer.step()
-        step += 1
-        if step % 100 == 0:
-            print(f"step {step} loss {loss.item():.3f} right {right.tolist()} {clock.fraction:.0%}", flush=True)
-        if clock.spent_s - saved_s > SAVE_EVERY_S or clock.is_over:
-            saved_s = clock.spent_s
-            save_state(
-                {"model": encoder.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "spent_s": saved_s},
-                path,
-            )
-    report_words(data_dir, state_dir)
-
-
-@torch.no_grad()
-def report_words(data_dir: Path, state_dir: Path, count: int = 1000) -> None:
-    """Print how often held-out captions are understood."""
-    tokenizer, encoder = load_encoder(data_dir, state_dir)
-    rng = Random(123_456_789)
-    scenes = [sample_scene(rng) for _ in range(count)]
-    texts = [caption(scene, rng, "heldout") for scene in scenes]
-    said = torch.tensor([answers(scene) for scene in scenes])
-    loss, right = word_loss(encode(encoder, tokens_of(tokenizer, texts)), said, codebook(state_dir))
-    print(f"held-out captions: loss {loss:.3f}, first, second, setting right {right.tolist()}", flush=True)
-
-
-def load_encoder(data_dir: Path, state_dir: Path) -> tuple[BertTokenizerFast, BertModel]:
-    """The tokenizer and the trained text encoder."""
-    tokenizer, vectors = words.build(data_dir / "words")
-    state = load_state(state_dir / "text.pt")
-    if state is None:
-        raise SystemExit(f"no `text.pt` in `{state_dir}`: run the words step first")
-    encoder = words.build_encoder(vectors)
-    encoder.load_state_dict(state["model"])
-    return tokenizer, encoder.eval()
 
 
 def build_unet() -> UNet2DConditionModel:
@@ -292,15 +72,8 @@ def build_unet() -> UNet2DConditionModel:
     )
 
 
-def read_things(states: Tensor, codes: dict[Block, Tensor]) -> Tensor:
-    """Which thing each of the first three tokens means, [B, 3]."""
-    start, end = BLOCKS["thing"]
-    table = codes["thing"]
-    return (states[:, :3, start:end] @ table.T - 0.5 * table.square().sum(-1)).argmax(-1)
-
-
 class Speaker:
-    """Turns training scenes into text states: ideal ones, and once it is trained, the text encoder's own for a quarter.
+    """Turns training scenes into text states: ideal ones, and once it is trained, the text encoder's own for a half.
 
     Where the encoder mishears a caption the ideal state is kept: the UNet should learn its accent, not its mistakes.
     """
@@ -308,16 +81,17 @@ class Speaker:
     def __init__(self, scenes: list[Scene], data_dir: Path, state_dir: Path) -> None:
         self.scenes, self.codes = scenes, codebook(state_dir)
         self.said = torch.tensor([answers(scene) for scene in scenes])
+        self.sketched = Sketches(state_dir)(scenes).half()
         self.trained = load_encoder(data_dir, state_dir) if (state_dir / "text.pt").exists() else None
 
     def __call__(self, rows: np.ndarray, rng: Random) -> Tensor:
         """States [B, 40, 128] for the scenes at `rows`, some of them silent."""
         said = self.said[rows]
         said[torch.rand(len(rows)) < UNDESCRIBED] = -1
-        states = states_of(said, self.codes)
-        states = states + 0.12 * torch.rand(len(rows), 1, 1) * torch.randn_like(states)
+        states = states_of(said, self.sketched[rows].float(), self.codes)
+        states = states + 0.2 * torch.rand(len(rows), 1, 1) * torch.randn_like(states)
         if self.trained is not None:
-            part = len(rows) // 4
+            part = len(rows) // 2
             own, right = self._own(rows[:part], rng)
             states[:part][right] = own[right]
         return states
@@ -335,28 +109,54 @@ class Speaker:
 
 
 def shares_of(scenes: list[Scene], focus: float) -> np.ndarray:
-    """How often each scene is drawn from: `focus` times as often as others if it shows one large object."""
-    weights = [focus if scene.objects and scene.objects[0].size == "large" else 1.0 for scene in scenes]
+    """How often each scene is drawn from: `focus` times as often as others if it shows two objects."""
+    weights = [focus if len(scene.objects) == 2 else 1.0 for scene in scenes]
     return np.array(weights) / sum(weights)
 
 
-def optimizers_for(unet: UNet2DConditionModel, peak: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for what comes in, goes out, or is a vector."""
-    inner = [weight for name, weight in unet.named_parameters() if "_blocks." in name and weight.ndim > 1]
-    known = {id(weight) for weight in inner}
-    outer = [weight for weight in unet.parameters() if id(weight) not in known]
-    return [Muon(inner, lr=peak), torch.optim.AdamW(outer, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)]
+def begun_unet(folder: Path | None) -> UNet2DConditionModel:
+    """An untrained UNet, or the one of the pipeline in `folder`."""
+    unet = build_unet()
+    if folder is not None:
+        unet.load_state_dict(UNet2DConditionModel.from_pretrained(folder / "unet").float().state_dict())
+    return unet
 
 
-def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, batch: int, focus: float) -> None:
+def noise_level(count: int) -> Tensor:
+    """Random levels, 0 to 1, [count, 1, 1, 1]."""
+    # What the text decides is decided while the picture is still noise, so most samples are taken there.
+    return torch.sigmoid(torch.randn(count, 1, 1, 1) + 0.7)
+
+
+def mixed(clean: Tensor, noise: Tensor, level: Tensor) -> Tensor:
+    return clean + level * (noise - clean)
+
+
+def train_unet(
+    data_dir: Path,
+    state_dir: Path,
+    *,
+    minutes: float,
+    peak: float,
+    batch: int,
+    focus: float,
+    begin_from: Path | None = None,
+) -> None:
     """Flow matching: from latents and noise mixed at a random level, predict noise minus latents."""
     fixed = torch.from_numpy(np.load(state_dir / "still.npy"))
     _, scenes = read("train", data_dir)
     speak = Speaker(scenes, data_dir, state_dir)
     where, path = device(), state_dir / "unet.pt"
-    unet, smooth = build_unet().to(where).train(), build_unet().to(where)
+    unet, smooth = begun_unet(begin_from), build_unet().to(where)
+    if not path.exists():
+        rows = np.arange(256)
+        states, clean = speak(rows, Random(3)), fixed[rows].float()
+        level, noise = noise_level(len(rows)), torch.randn_like(clean)
+        point_at_sketch(unet, lambda: unet(mixed(clean, noise, level), level.flatten() * 1000, states))
+    unet.to(where).train()
     smooth.load_state_dict(unet.state_dict())
-    optimizers = optimizers_for(unet, peak)
+    inner = [weight for name, weight in unet.named_parameters() if "_blocks." in name and weight.ndim > 1]
+    optimizers = optimizers_for(unet.parameters(), inner, peak)
     step, clock = 0, Clock(minutes)
     state = load_state(path)
     if state is not None:
@@ -375,10 +175,9 @@ def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, 
         states = speak(rows, rng).to(where)
         clean = fixed[rows].float().to(where)
         noise = torch.randn_like(clean)
-        # What the text decides is decided while the picture is still noise, so most samples are taken there.
-        level = torch.sigmoid(torch.randn(batch, 1, 1, 1, device=where) + 0.7)
-        with torch.autocast(where.type, torch.bfloat16):
-            flow = unet(clean + level * (noise - clean), level.flatten() * 1000, states).sample
+        level = noise_level(batch).to(where)
+        with torch.autocast(where.type, torch.bfloat16, enabled=quick_type() == torch.bfloat16):
+            flow = unet(mixed(clean, noise, level), level.flatten() * 1000, states).sample
         loss = (flow.float() - (noise - clean)).square().mean()
         unet.zero_grad(set_to_none=True)
         loss.backward()
@@ -390,9 +189,9 @@ def train_unet(data_dir: Path, state_dir: Path, *, minutes: float, peak: float, 
             keep = min(0.999, step / (step + 10))
             torch._foreach_lerp_(list(smooth.parameters()), list(unet.parameters()), 1 - keep)
         running += loss.item()
-        if step % 100 == 0:
+        if step % 50 == 0:
             print(
-                f"step {step} loss {running / 100:.4f} {step * batch} samples {clock.spent_s:.0f} s",
+                f"step {step} loss {running / 50:.4f} {step * batch} samples {clock.spent_s:.0f} s",
                 flush=True,
             )
             running = 0.0
@@ -447,25 +246,28 @@ def export(data_dir: Path, state_dir: Path, out_dir: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("words", "unet", "export"))
+    parser.add_argument("stage", choices=("sketch", "words", "unet", "export"))
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--state", type=Path, required=True, help="folder for the training state")
     parser.add_argument("--out", type=Path, help="where `export` writes the pipeline")
     parser.add_argument("--minutes", type=float, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument(
-        "--focus", type=float, default=1.0, help="`unet`: how much oftener scenes of one large object come"
-    )
+    parser.add_argument("--focus", type=float, default=2.0, help="`unet`: how much oftener scenes of two objects come")
+    parser.add_argument("--begin-from", type=Path, help="a pipeline folder that the first sitting's model begins with")
     args = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     if args.stage == "export":
         export(args.data_dir, args.state, args.out)
         return
-    if args.stage == "words":
-        train_words(args.data_dir, args.state, minutes=args.minutes, peak=args.lr, batch=args.batch)
-        return
-    train_unet(args.data_dir, args.state, minutes=args.minutes, peak=args.lr, batch=args.batch, focus=args.focus)
+    how = {"minutes": args.minutes, "peak": args.lr, "batch": args.batch}
+    if args.stage == "sketch":
+        train_sketch(args.data_dir, args.state, **how)
+    elif args.stage == "words":
+        train_words(args.data_dir, args.state, **how, begin_from=args.begin_from)
+    else:
+        train_unet(args.data_dir, args.state, **how, focus=args.focus, begin_from=args.begin_from)
 
 
 if __name__ == "__main__":
