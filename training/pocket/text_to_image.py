@@ -232,12 +232,20 @@ def build_pipeline(data_dir: Path, state_dir: Path) -> StableDiffusionPipeline:
     )
 
 
+def forget_origin(config_path: Path) -> None:
+    """Drop the name of the folder that a part was loaded from: it means nothing elsewhere."""
+    config = json.loads(config_path.read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    config_path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
 def export(data_dir: Path, state_dir: Path, out_dir: Path) -> None:
     """Write the pipeline folder in float16."""
     pipeline = build_pipeline(data_dir, state_dir)
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.unet):
         part.half()
     pipeline.save_pretrained(out_dir, safe_serialization=True)
+    forget_origin(out_dir / "vae" / "config.json")
     # transformers opens a model in the type its config names; the file is half precision, a CPU computes in full.
     config_path = out_dir / "text_encoder" / "config.json"
     config = json.loads(config_path.read_text(encoding="utf-8"))
