@@ -12,6 +12,9 @@ import pytest
 
 Scheme = Literal["light", "dark"]
 
+_PATIENCE_MS = 60_000
+"""How long a loaded machine may take; nothing waits longer than it needs."""
+
 _QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -56,7 +59,7 @@ class Tab:
         place: str = "",
     ) -> None:
         self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(_PATIENCE_MS)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(message.text))
@@ -79,6 +82,7 @@ class Tab:
         """Waits until what is said of these elements is true."""
         from playwright.sync_api import expect
 
+        expect.set_options(timeout=_PATIENCE_MS)
         return expect(self.page.locator(selector))
 
     def press(self, *keys: str) -> None:
