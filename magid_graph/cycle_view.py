@@ -60,6 +60,7 @@ def pairs_line(pairs: Mapping[str, Any]) -> str:
     wanted = f" of {pairs['wanted']}" if pairs["wanted"] else ""
     refused = "".join(f", {count} {reason}" for reason, count in pairs["refused"].items())
     ends = ", ".join(f"{count} {end}" for end, count in pairs["ends"].items())
+    refused += " (what was given is used up)" if pairs["is_short"] else ""
     return f"pairs: {pairs['accepted']} accepted{wanted}{refused}" + (f" | chains ended by: {ends}" if ends else "")
 
 

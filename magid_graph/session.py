@@ -124,7 +124,8 @@ def _code(interruption: Interruption, fault: RunStopped | None, summary: dict[st
         return STOPPED
     if interruption != "none":
         return INTERRUPTED
-    return WITH_FAILURES if summary["items"]["failed"] else DONE
+    is_short = "pairs" in summary and summary["pairs"]["is_short"]
+    return WITH_FAILURES if summary["items"]["failed"] or is_short else DONE
 
 
 def _illustrate(

@@ -63,6 +63,8 @@ def test_a_dry_run_tells_pairs_and_calls_and_loads_nothing(terminal: Terminal) -
 def test_chains_begin_with_ones_own_descriptions_or_pictures(terminal: Terminal) -> None:
     Path("own.txt").write_text("a red boat\n\na barn\n")
     assert terminal.type("pairs", *STAND_INS, "--from-descriptions", "own.txt", "--iterations", "2").code == 0
+    said = terminal.type("pairs", *STAND_INS, "--from-descriptions", "own.txt", "--iterations", "2", "--count", "9")
+    assert (said.code, "4 accepted of 9 (what was given is used up)" in said.out) == (3, True)
     Path("pictures").mkdir()
     Image.effect_noise((80, 60), 90).save("pictures/one.png")
     Path("pictures/two.jpg").write_text("no picture")
