@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,15 @@ def test_the_first_command_reads_its_example(
     assert (plan["dialogues"] > 0, plan["unreadable"]) == (True, 0)
 
 
+def options_of(command: Any) -> Iterator[str]:
+    """The options of a command and of all commands below it."""
+    yield from (option for param in command.params for option in param.opts)
+    for sub in getattr(command, "commands", {}).values():
+        yield from options_of(sub)
+
+
 def test_every_option_named_in_the_text_exists() -> None:
-    commands: Any = typer.main.get_command(app)
-    known = {option for sub in commands.commands.values() for param in sub.params for option in param.opts}
+    known = set(options_of(typer.main.get_command(app)))
     prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= known | {"--help", "--version"}
 
