@@ -5,13 +5,10 @@ Every key knows where its value came from. Unknown keys are refused and the near
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from magid_graph.errors import SettingsError
+from magid_graph.layers import flatten, nearest, parse_assignments, read_preset, read_toml
 from magid_graph.records import Constrain, Kind, Limits
 
 Strategy = Literal["zero-shot", "few-shot", "cot", "brief"]
@@ -273,10 +271,6 @@ class Loaded:
     """`{"qa.min_aesthetic": "--set"}`; keys that nobody set are `default`."""
 
 
-def presets() -> list[str]:
-    return sorted(p.name.removesuffix(".toml") for p in _preset_dir().iterdir() if p.name.endswith(".toml"))
-
-
 def load(preset: str = DEFAULT_PRESET, *, config_path: Path | None = None, assignments: Sequence[str] = ()) -> Loaded:
     """Merge the layers. `config_path` unset: `magid.toml` of the working directory, if there is one.
 
@@ -284,14 +278,14 @@ def load(preset: str = DEFAULT_PRESET, *, config_path: Path | None = None, assig
         SettingsError: unknown preset or key, wrong type, out of range, not TOML.
     """
     config_path = config_path or next((p for p in [Path("magid.toml")] if p.is_file()), None)
-    layers = [(f"preset {preset}", _read_preset(preset))]
+    layers = [(f"preset {preset}", read_preset(preset))]
     if config_path is not None:
-        layers.append((str(config_path), _read_toml(config_path)))
-    layers.append(("--set", _parse_assignments(assignments)))
+        layers.append((str(config_path), read_toml(config_path)))
+    layers.append(("--set", parse_assignments(assignments)))
     values: dict[str, object] = {}
     origins = dict.fromkeys(_known_keys(), "default")
     for origin, layer in layers:
-        for key, value in _flatten(layer):
+        for key, value in flatten(layer):
             _refuse_unknown(key, origin)
             values[key] = value
             origins[key] = origin
@@ -304,7 +298,7 @@ def changed(settings: Settings, assignments: Sequence[str]) -> Settings:
     Raises:
         SettingsError: unknown key, wrong type, out of range.
     """
-    layer = dict(_flatten(_parse_assignments(assignments)))
+    layer = dict(flatten(parse_assignments(assignments)))
     for key in layer:
         _refuse_unknown(key, "--set")
     return _validated(flat(settings) | layer, dict.fromkeys(layer, "--set"))
@@ -312,7 +306,7 @@ def changed(settings: Settings, assignments: Sequence[str]) -> Settings:
 
 def flat(settings: Settings) -> dict[str, object]:
     """`{"qa.min_aesthetic": 5.1, …}`, every key."""
-    return dict(_flatten(settings.model_dump(mode="json")))
+    return dict(flatten(settings.model_dump(mode="json")))
 
 
 def determining(settings: Settings, kind: Kind = "dialogue") -> dict[str, object]:
@@ -327,52 +321,6 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _preset_dir() -> Any:
-    return resources.files("magid_graph") / "presets"
-
-
-def _read_preset(name: str) -> dict[str, object]:
-    if name not in presets():
-        raise SettingsError(f"there is no preset `{name}`{_nearest(name, presets())}; presets: {', '.join(presets())}")
-    return tomllib.loads((_preset_dir() / f"{name}.toml").read_text("utf-8"))
-
-
-def _read_toml(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise SettingsError(f"`{path}` cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"`{path}` is not TOML: {error}") from error
-
-
-def _parse_assignments(assignments: Sequence[str]) -> dict[str, object]:
-    layer: dict[str, object] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise SettingsError(
-                f"`--set {assignment}`: write it as `--set key=value`, e.g. `--set qa.min_aesthetic=5.4`"
-            )
-        layer[key.strip()] = _parse_value(text.strip())
-    return layer
-
-
-def _parse_value(text: str) -> object:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return None if text in ("none", "null") else text
-
-
-def _flatten(layer: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in layer.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
 @cache
 def _known_keys() -> dict[str, Any]:
     return {
@@ -385,15 +333,7 @@ def _known_keys() -> dict[str, Any]:
 
 def _refuse_unknown(key: str, origin: str) -> None:
     if key not in _known_keys():
-        raise SettingsError(f"unknown setting `{key}` ({origin}){_nearest(key, list(_known_keys()))}")
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    tails = {key.rpartition(".")[2]: key for key in known}
-    near = difflib.get_close_matches(word, known, 1) or [
-        tails[tail] for tail in difflib.get_close_matches(word.rpartition(".")[2], list(tails), 1)
-    ]
-    return f"; did you mean `{near[0]}`?" if near else ""
+        raise SettingsError(f"unknown setting `{key}` ({origin}){nearest(key, list(_known_keys()))}")
 
 
 def _validated(values: Mapping[str, object], origins: Mapping[str, str]) -> Settings:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from magid_graph import pocket
-from magid_graph.config import Settings, load, presets
+from magid_graph.config import Settings, load
 from magid_graph.errors import MagidError
+from magid_graph.layers import presets
 
 _PACKAGES = (
     "magid-graph",

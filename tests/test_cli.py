@@ -357,3 +357,10 @@ def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
     said = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert said.stdout.startswith("setting")
     assert said.stderr == ""
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "magid_graph", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("magid-graph ")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from magid_graph import config
+from magid_graph import config, layers
 from magid_graph.errors import SettingsError
 
 
@@ -74,7 +74,7 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path: Path) -> None:
         config.load(config_path=path)
 
 
-@pytest.mark.parametrize("name", config.presets())
+@pytest.mark.parametrize("name", layers.presets())
 def test_every_preset_loads(name: str) -> None:
     assert config.load(name).settings.models.llm
 

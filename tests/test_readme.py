@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from magid_graph import config, graph
+from magid_graph import config, graph, layers
 from magid_graph.cli import app
 from magid_graph.views import VIEWS
 from tests.command_line import Terminal, written
@@ -95,7 +95,7 @@ def test_every_linked_file_exists() -> None:
 
 def test_every_preset_is_in_the_table() -> None:
     table = README.partition("| preset |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(config.presets())
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(layers.presets())
 
 
 def test_every_output_is_in_the_table() -> None:
