@@ -78,7 +78,9 @@ class Artifacts:
         from PIL import Image as pillow
 
         if not self.is_intact(file):
-            raise DamagedPicture(f"`{file['path']}` is missing or damaged; `magid-graph retry` draws it again")
+            raise DamagedPicture(
+                f"`{file['path']}` is missing or damaged; `magid-graph retry` draws it again, unless it was given"
+            )
         with pillow.open(self._run_dir / file["path"]) as image:
             return image.convert("RGB")
 

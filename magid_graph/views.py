@@ -172,6 +172,8 @@ def _fail_damaged(run: RunDir, journal: Journal) -> None:
     artifacts = Artifacts(run.path)
     for item in journal.items(("accepted",)):
         images = [attempt["image"] for attempt in journal.attempts(item.position) if attempt["verdict"] == "accept"]
+        if item.chain is not None:  # a given picture was never an attempt
+            images.append(item.chain.get("image"))
         damaged = [image["path"] for image in images if image is not None and not artifacts.is_intact(image)]
         if damaged:
             journal.fail(item.position, DamagedPicture.cause, f"`{damaged[0]}` is missing or is not what was judged")
