@@ -21,6 +21,11 @@ class PictureRow(TypedDict):
     prompt: str
     group: str
     """The dialogue's key, or the chain's."""
+    batch: int | None
+    """Of pairs, like `chain` and `iteration`: together, the pair's place in the matrix S."""
+    chain: int | None
+    iteration: int | None
+    topic: str
     turn: int
     """0-based; the iteration for pairs."""
     utterance: str
@@ -42,6 +47,7 @@ class PictureRow(TypedDict):
     width: int
     height: int
     model: str
+    captioner: str
     license: str
     sha256: str
 
@@ -61,6 +67,10 @@ def _row(sample: Sample, picture: Picture, name: str) -> PictureRow:
         description=picture["description"] or "",
         prompt=picture["prompt"] or "",
         group=sample["group"],
+        batch=link["batch"] if link else None,
+        chain=link["chain"] if link else None,
+        iteration=link["iteration"] if link else None,
+        topic=(link and link["topic"]) or "",
         turn=link["iteration"] if link else picture["turn"],
         utterance="" if link else said["text"],
         speaker="" if link else said["speaker"] or "",
@@ -78,6 +88,7 @@ def _row(sample: Sample, picture: Picture, name: str) -> PictureRow:
         width=picture["image"]["width"],
         height=picture["image"]["height"],
         model=picture["model"] or "",
+        captioner=link["captioner"] if link else "",
         license=str(sample["source"].get("license") or ""),
         sha256=picture["image"]["sha256"],
     )
