@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, TypeVar
 
 from magid_graph import graph
 from magid_graph.config import Settings
@@ -15,6 +15,8 @@ from magid_graph.journal import Journal, Outcome, Pending
 from magid_graph.pair_rows import describes
 from magid_graph.records import Batch, Chain
 from magid_graph.state import PairsInput
+
+T = TypeVar("T")
 
 _IN_VAIN = 10
 """Batches in a row without an accepted pair after which `--count` gives up."""
@@ -45,6 +47,9 @@ class PairFeed:
         self._changed = asyncio.Event()
         self._is_stopping = False
         self._ahead: asyncio.Task[None] | None = None
+        """The batch that is being described."""
+        self._asked_again: asyncio.Task[Batch] | None = None
+        """The same for a chain that had no description."""
         self._begun = 0
 
     @property
@@ -72,8 +77,8 @@ class PairFeed:
                         self._in_flight += 1
                         yield ready
                 if self._ahead is not None:
-                    ahead, self._ahead = self._ahead, None
-                    await ahead
+                    await self._unless_stopped(self._ahead)
+                    self._ahead = None
                 elif not await self._may_want_batch():
                     return
         finally:
@@ -89,8 +94,9 @@ class PairFeed:
     def stop(self, *, at_once: bool) -> None:
         self._is_stopping = True
         self._changed.set()
-        if at_once and self._ahead is not None:
-            self._ahead.cancel()
+        for task in (self._ahead, self._asked_again) if at_once else ():
+            if task is not None:
+                task.cancel()
 
     def told(self) -> list[tuple[str, str, str]]:
         cycle = self._settings.cycle
@@ -168,13 +174,26 @@ class PairFeed:
         chain: Chain = item.row  # type: ignore[assignment]
         if chain["description"] is not None or "image" in chain:
             return item
-        batch = await self._ask(chain["key"], chain["batch"], 1, retries=item.retries)
+        asking = self._ask(chain["key"], chain["batch"], 1, retries=item.retries)
+        self._asked_again = asyncio.create_task(asking)
+        batch = await self._unless_stopped(self._asked_again)
+        if batch is None:
+            return None
         if not batch["descriptions"]:
             await self._journal.finish(Outcome(chain["key"], "failed", TooFewDescriptions.cause, batch["fault"]))
             return None
         described = chain | {"description": batch["descriptions"][0]}
         await self._rows.describe(item.position, described)
         return Pending(item.position, described, item.retries)
+
+    async def _unless_stopped(self, task: asyncio.Task[T]) -> T | None:
+        """What the task brings, or nothing where `stop` has cancelled it."""
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if self._is_stopping and task.cancelled():
+                return None
+            raise
 
     async def _ask(self, key: str, number: int, wanted: int, *, retries: int) -> Batch:
         """Run the graph that finds first descriptions; a fault of this batch is told in its record."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,22 @@ class Terminal:
     def dialogue(self, source: str | Path, *words: str | Path) -> Said:
         """The `dialogue` command with stand-in models."""
         return self.type("dialogue", source, *fakes(), *words)
+
+
+def started(*words: str, until: Callable[[], bool]) -> subprocess.Popen[str]:
+    """The command in a process of its own, once it has come that far."""
+    command = [sys.executable, "-m", "magid_graph", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if until() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    return process
+
+
+def has_drawn() -> bool:
+    """Whether there is a picture in `run`."""
+    return any(Path("run/images").rglob("*.png"))
 
 
 def written(name: str, dialogues: Sequence[object]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from magid_graph import run_dir
-from tests.command_line import Terminal, fakes, written
+from tests.command_line import Terminal, fakes, has_drawn, started, written
 
 TALK: list[object] = [
     {"id": "cat", "turns": ["How are you?", "Look, a photo of my cat on the sofa!"]},
@@ -290,10 +290,6 @@ def test_help_is_quick_because_it_imports_no_model_library() -> None:
 # -- signals
 
 
-def has_drawn() -> bool:
-    return any(Path("run/images").rglob("*.png"))
-
-
 def has_asked() -> bool:
     """Whether a moment was found, so that its picture is being drawn."""
     if not Path("run/run.db").exists():
@@ -303,21 +299,14 @@ def has_asked() -> bool:
     return False
 
 
-def started(*words: str, until: Callable[[], bool] = has_drawn) -> subprocess.Popen[str]:
-    """A run of its own process that takes a while, once it has begun to work."""
-    slow = fakes("models.llm=fake:0.3", "run.in_flight=4")
-    command = [sys.executable, "-c", "from magid_graph.cli import main; main()", "dialogue", *slow, *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    for _ in range(600):
-        if until() or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    return process
+def begun(*words: str, until: Callable[[], bool] = has_drawn) -> subprocess.Popen[str]:
+    """A run of dialogues that takes a while, once it has begun to work."""
+    return started("dialogue", *fakes("models.llm=fake:0.3", "run.in_flight=4"), *words, until=until)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_ctrl_c_finishes_what_is_in_hand_and_the_same_command_goes_on(terminal: Terminal) -> None:
-    process = started(written("many.json", MANY), "--out", "run")
+    process = begun(written("many.json", MANY), "--out", "run")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -335,14 +324,14 @@ def test_ctrl_c_finishes_what_is_in_hand_and_the_same_command_goes_on(terminal: 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
 def test_a_second_ctrl_c_waits_for_no_picture(terminal: Terminal) -> None:
     source = written("many.json", MANY)
-    process = started(source, "--out", "run", "--set", "models.text_to_image=fake:30", until=has_asked)
+    process = begun(source, "--out", "run", "--set", "models.text_to_image=fake:30", until=has_asked)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)  # two signals that come together are one
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    begun = time.monotonic()
+    since = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - since < 10
     assert process.returncode == 130
     assert "--out run` goes on" in out
     assert "Traceback" not in err
