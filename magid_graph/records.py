@@ -247,7 +247,7 @@ class Pair(TypedDict):
     phash: str
     """Perceptual hash of the picture, 16 hex digits."""
     is_fixed_point: bool
-    """The caption has the words of an earlier text of its chain."""
+    """The caption has the words of an earlier text of its chain, however far back: the cycle goes round from there."""
     models: PairModels
     accepted: bool
     reason: Reason | Literal["surplus"] | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,11 +20,11 @@ from magid_graph.config import Settings
 from magid_graph.errors import NoProgress, ServerFailed, ServerUnreachable
 from magid_graph.journal import Journal
 from magid_graph.kinds import PAIRS
-from magid_graph.models import Message
+from magid_graph.models import Message, Reply
 from magid_graph.models.fake import FakeCaptioner, FakeEmbedder, FakeSafety, obedient
 from magid_graph.records import Chain, Pair
 from magid_graph.runner import Runner
-from tests.graph_runs import Fakes, NotedChat, NotedPainter, desk, fake_settings
+from tests.graph_runs import Fakes, NotedChat, NotedPainter, answer, desk, fake_settings
 
 NUMBER = re.compile(r"\d+")
 
@@ -116,6 +117,36 @@ async def test_a_chain_ends_where_its_caption_repeats_if_asked_to(tmp_path: Path
         await runner.run()
         assert journal.reasons("accepted") == {"fixed_point": 1}
         assert [pair["is_fixed_point"] for pair in journal.pairs()] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("captions", "is_fixed_point"),
+    [
+        ({0: 2, 2: 1, 1: 2}, [False, False, True]),  # round and round: 0, 2, 1, 2
+        ({0: 3, 3: 5, 5: 0}, [False, False, True]),  # back to its first description
+        ({0: 0}, [True]),
+    ],
+)
+async def test_a_caption_that_repeats_any_earlier_text_of_its_chain_is_a_fixed_point(
+    tmp_path: Path, captions: dict[int, int], is_fixed_point: list[bool]
+) -> None:
+    going_round = FakeCaptioner(lambda picture: f"The number {captions[read(picture)]}.")
+    chosen = settings(cycle={"iterations": 9, "stop_fixed_point": True})
+    async with ready(tmp_path, fakes(captioner=going_round), chosen, given(1)) as (runner, journal):
+        await runner.run()
+        assert journal.reasons("accepted") == {"fixed_point": 1}
+        assert [pair["is_fixed_point"] for pair in journal.pairs()] == is_fixed_point
+
+
+async def test_a_caption_that_repeats_what_feedback_wrote_is_a_fixed_point(tmp_path: Path) -> None:
+    lent = fakes(
+        chat=NotedChat(lambda _: answer("Utterance: 0: the number 8")),
+        captioner=FakeCaptioner(lambda picture: "the number 8"),
+        safety=FakeSafety(lambda picture: float(read(picture) == 0)),
+    )
+    chosen = settings(cycle={"iterations": 9, "qa": "gate", "stop_fixed_point": True}, retry={"regenerate": 0})
+    (pair,) = await made(tmp_path, lent, chosen, given(1))
+    assert (pair["description"], pair["is_fixed_point"]) == ("the number 8", True)
 
 
 class Turning(FakeEmbedder):
@@ -326,6 +357,68 @@ async def test_a_server_that_is_gone_stops_the_run_and_it_goes_on_where_it_was(t
 
 
 # -- what chains begin with
+
+
+# -- stopping
+
+
+async def test_stop_finishes_the_chains_in_hand_and_describes_no_further_batch(tmp_path: Path) -> None:
+    chosen, whole = settings(run={"in_flight": 1}), await made(tmp_path / "whole", fakes(), settings())
+    lent = fakes(painter=NotedPainter(pictures=drawn, seconds_per_batch=0.05))
+    async with ready(tmp_path / "run", lent, chosen) as (runner, journal):
+        running = asyncio.create_task(runner.run())
+        await until(lambda: journal.counts()["accepted"] > 0)
+        runner.stop()
+        await running
+        assert journal.counts()["pending"] > 0
+        assert len(list(journal.pairs())) == 3 * journal.counts()["accepted"]
+    assert await made(tmp_path / "run", fakes(), chosen) == whole
+
+
+async def test_abandon_waits_for_no_first_description(tmp_path: Path) -> None:
+    lent = fakes(chat=NotedChat(latency_s=60))
+    async with ready(tmp_path, lent, settings()) as (runner, journal):
+        running = asyncio.create_task(runner.run())
+        await until(lambda: len(lent.chat.asked) == 1)
+        runner.abandon()
+        await asyncio.wait_for(running, 5)
+        assert (list(journal.batches()), sum(journal.counts().values())) == ([], 0)
+
+
+async def test_abandon_waits_for_no_description_that_is_asked_for_again(tmp_path: Path) -> None:
+    async with ready(tmp_path, fakes(chat=replying("nothing")), settings()) as (runner, journal):
+        await runner.run()
+        failed = journal.counts()["failed"]
+        assert failed == journal.reopen_failed() > 0
+    lent = fakes(chat=NotedChat(latency_s=60))
+    async with ready(tmp_path, lent, settings()) as (runner, journal):
+        running = asyncio.create_task(runner.run(only_retried=True))
+        await until(lambda: len(lent.chat.asked) == 1)
+        runner.abandon()
+        await asyncio.wait_for(running, 5)
+        assert journal.counts()["pending"] == failed
+
+
+class SlowerThenOn(NotedChat):
+    """Takes a minute for each question but the first."""
+
+    async def reply(self, messages: Sequence[Message], **options: Any) -> Reply:
+        if self.asked:
+            await asyncio.sleep(60)
+        return await super().reply(messages, **options)
+
+
+async def test_a_fault_that_stops_the_run_waits_for_no_first_description(tmp_path: Path) -> None:
+    lent = fakes(chat=SlowerThenOn(), captioner=failing_at(1, ServerUnreachable("gone")))
+    async with ready(tmp_path, lent, settings()) as (runner, _):
+        with pytest.raises(ServerUnreachable):
+            await asyncio.wait_for(runner.run(), 5)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 def beginning(tmp_path: Path, name: str, text: str) -> list[tuple[str | None, str | None]]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import csv
 import io
 import json
 import random
 import signal
+import sys
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
 from magid_graph.config import load
 from magid_graph.models.chat import OpenAIChat
 from magid_graph.models.vision_chat import VisionChatCaptioner
-from tests.command_line import Terminal, fakes
+from tests.command_line import Terminal, fakes, has_drawn, started
 from tests.scripted_server import ScriptedServer, says
 from tests.test_kill import Driver, any_moment, everything
 
@@ -108,6 +111,70 @@ def test_a_killed_run_of_pairs_ends_as_if_it_had_never_been_interrupted(tmp_path
                 kills += code == -signal.SIGKILL
             assert code == 0
             assert everything(run_dir) == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_ctrl_c_finishes_the_chains_in_hand_and_the_same_command_goes_on(terminal: Terminal) -> None:
+    slow = ["--set", "models.text_to_image=fake:0.2", "--set", "run.in_flight=2"]
+    process = started("pairs", *STAND_INS, *SMALL, *slow, "--out", "run", until=has_drawn)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, "chains in hand; Ctrl-C again stops at once" in err) == (130, True)
+    assert "--out run` goes on" in out
+    assert "Traceback" not in err
+    assert Path("run/dataset/train/metadata.jsonl").exists()
+    items = terminal.type("status", "run", "--json").json()["items"]
+    assert (items["accepted"] > 0, items["pending"] > 0) == (True, True)
+    said = terminal.type("pairs", *STAND_INS, *SMALL, *slow, "--out", "run")
+    assert (said.code, "pairs: 12 accepted of 12" in said.out) == (0, True)
+
+
+def test_a_damaged_given_picture_fails_its_chain_alone(terminal: Terminal) -> None:
+    Path("pictures").mkdir()
+    for name in ("one", "two"):
+        Image.effect_noise((80, 60), 90).save(f"pictures/{name}.png")
+    command = ["pairs", *STAND_INS, "--from-images", "pictures", "--iterations", "2", "--out", "run"]
+    assert terminal.type(*command).code == 0
+    rows = [json.loads(line) for line in Path("run/dataset/train/metadata.jsonl").read_text().splitlines()]
+    given = next(row for row in rows if row["iteration"] == 0)
+    damaged = next(Path("run/images").rglob(Path(given["file_name"]).name))
+    damaged.unlink()
+    damaged.write_bytes(b"no picture")
+    assert terminal.type("export", "run", "--format", "csv").code == 0
+    assert len(Path("run/exports/csv/train.csv").read_text("utf-8").splitlines()) == 1 + 2
+    assert terminal.type("status", "run", "--json").json()["failed"] == {"damaged_picture": 1}
+    said = terminal.type("retry", "run")
+    assert (said.code, "accepted 1 + rejected 0 + failed 1" in said.out) == (3, True)
+
+
+def test_the_matrix_of_pairs_is_exported_with_a_row_for_each(terminal: Terminal) -> None:
+    assert terminal.type("pairs", *STAND_INS, *SMALL, "--out", "run").code == 0
+    formats = ("imagefolder", "llava", "csv", "parquet")
+    assert terminal.type("export", "run", *(word for name in formats for word in ("--format", name))).code == 0
+    exports = Path("run/exports")
+    matrix = [(batch, chain, iteration) for batch in range(2) for chain in range(3) for iteration in range(2)]
+
+    lines = (exports / "imagefolder/train/metadata.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert (exports / "imagefolder/train/metadata.jsonl").read_bytes() == Path(
+        "run/dataset/train/metadata.jsonl"
+    ).read_bytes()
+    assert [(row["batch"], row["chain"], row["iteration"]) for row in rows] == matrix
+    assert all(row["text"] and (exports / "imagefolder/train" / row["file_name"]).is_file() for row in rows)
+
+    table = pyarrow.parquet.read_table(exports / "parquet/data").to_pylist()
+    with (exports / "csv/train.csv").open(encoding="utf-8", newline="") as file:
+        comma_separated = list(csv.DictReader(file))
+    for row, columnar, plain in zip(rows, table, comma_separated, strict=True):
+        assert [columnar[name] for name in row if name != "file_name"] == [row[n] for n in row if n != "file_name"]
+        assert [plain[name] for name in ("id", "text", "iteration")] == [row["id"], row["text"], str(row["iteration"])]
+
+    samples = json.loads((exports / "llava/train.json").read_text("utf-8"))
+    for row, sample in zip(rows, samples, strict=True):
+        asked, answered = sample["conversations"]
+        assert (sample["id"], (exports / "llava" / sample["image"]).is_file()) == (row["id"], True)
+        assert (asked["from"], asked["value"].startswith("<image>\n")) == ("human", True)
+        assert answered == {"from": "gpt", "value": row["text"]}
 
 
 async def test_a_chat_model_with_eyes_is_sent_a_small_picture_and_the_instruction() -> None:

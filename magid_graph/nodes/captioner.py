@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from langgraph.runtime import Runtime
 
 from magid_graph.config import Cycle
@@ -65,7 +67,6 @@ async def _pair(ctx: Context, state: Looking, image: ImageFile, caption: str) ->
     reason = "unsafe" if is_unsafe else attempt["reason"] if attempt else None
     models = ctx.desk.models
     assert models.captioner is not None
-    earlier = [state["first"] or "", *(pair["caption"] for pair in state["pairs"])]
     return Pair(
         id=f"{state['key']}-i{state['turn']:02d}",
         key=state["key"],
@@ -84,13 +85,21 @@ async def _pair(ctx: Context, state: Looking, image: ImageFile, caption: str) ->
         agreement=agreement,
         drift=drift,
         phash=await ctx.desk.phash(image),
-        is_fixed_point=normalised(caption) in map(normalised, earlier),
+        is_fixed_point=normalised(caption) in map(normalised, _earlier(state)),
         models=PairModels(
             text_to_image=models.text_to_image.model_id if attempt else None, captioner=models.captioner.model_id
         ),
         accepted=reason is None,
         reason=reason,
     )
+
+
+def _earlier(state: Looking) -> Iterator[str]:
+    """The texts of the chain so far, those that feedback wrote included."""
+    yield state["first"] or ""
+    for pair in state["pairs"]:
+        yield from (pair["description"] or "", pair["caption"])
+    yield from (attempt["description"] for attempt in state["attempts"])
 
 
 _UNMEASURED = Scores(clip_similarity=None, clip_utterance=None, clip_description=None, aesthetic=None, nsfw=None)
