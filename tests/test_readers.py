@@ -299,6 +299,34 @@ def test_the_second_dialogue_with_an_id_is_a_bad_row_that_names_the_first(tmp_pa
     assert bad["key"] not in ("1", "2")
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": "mine", "turns": []},
+        {"id": "mine", "turns": 7},
+        {"id": "mine", "turns": ["hi", 7]},
+        {"id": "mine", "turns": ["x" * 30_000]},
+        {"conversation_id": "mine", "conversation": [{"turn": [{"__FILM__": "x"}]}]},
+        {"dialogue_id": "mine", "dialogue": [{"message": None, "share_photo": False, "user_id": 0}]},
+        {"id": "mine", "conversations": [{"from": "human", "value": 7}]},
+        {"id": "mine", "messages": [{"role": "user", "content": 7}]},
+    ],
+    ids=["no turns", "turns of another type", "a bad turn", "too long", "MMDialog", "PhotoChat", "ShareGPT", "OpenAI"],
+)
+def test_a_bad_row_is_known_by_its_own_id(tmp_path: Path, row: dict[str, Any]) -> None:
+    (bad,) = read(written(tmp_path, json.dumps(row) + "\n", "in.jsonl"))
+    assert "cause" in bad
+    assert bad["key"] == "mine"
+
+
+def test_an_id_belongs_to_the_first_row_that_has_it_even_if_that_is_bad(tmp_path: Path) -> None:
+    rows = [{"id": "mine", "turns": []}, {"id": "mine", "turns": ["hi"]}, {"id": "mine", "turns": []}]
+    records = list(read(written(tmp_path, json.dumps(rows))))
+    assert [record["key"] == "mine" for record in records] == [True, False, False]
+    assert len({record["key"] for record in records}) == 3
+    assert "the id `mine` was given before" in records[1]["message"]  # type: ignore[typeddict-item]
+
+
 def test_a_limit_reads_no_further(tmp_path: Path) -> None:
     path = written(tmp_path, '["hi"]\n["hello"]\n["bye"]', "in.jsonl")
     assert [texts(record) for record in read(path, limit=2)] == [[(None, "hi")], [(None, "hello")]]

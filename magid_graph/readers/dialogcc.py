@@ -15,7 +15,7 @@ from magid_graph.readers.values import values
 
 
 def read(part: Part, settings: ReaderSettings) -> Iterator[Draft]:
-    return drafts(values(part), _dialogue)
+    return drafts(values(part), _dialogue, id="dialogue_id")
 
 
 def _dialogue(value: Any) -> Draft:

@@ -71,8 +71,11 @@ class Draft:
         self.pictures.append(picture)
 
 
-def drafts(rows: Iterable[Row], read: Callable[[Any], Draft]) -> Iterator[Draft]:
-    """A draft per row, in order. `read` raises `BadItem` for a value that it cannot use."""
+def drafts(rows: Iterable[Row], read: Callable[[Any], Draft], *, id: str = "id") -> Iterator[Draft]:
+    """A draft per row, in order. `read` raises `BadItem` for a value that it cannot use.
+
+    `id` is the field with the row's own id, by which a row that cannot be used is still known.
+    """
     for row in rows:
         if row.problem is not None:
             yield Draft(row.line, problem=row.problem, raw=row.value)
@@ -80,8 +83,8 @@ def drafts(rows: Iterable[Row], read: Callable[[Any], Draft]) -> Iterator[Draft]
         try:
             draft = read(row.value)
         except BadItem as fault:
-            given = row.value.get("id") if isinstance(row.value, dict) else None
-            draft = Draft(problem=str(fault), raw=row.value, id=given)
+            known = row.value if isinstance(row.value, dict) else {}
+            draft = Draft(problem=str(fault), raw=row.value, id=known.get(id), split=known.get("split"))
         draft.line = row.line
         if draft.id is None:
             draft.id = row.name

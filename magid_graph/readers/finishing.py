@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -48,22 +49,29 @@ class Finishing:
             if draft.problem is not None:
                 raise BadItem(draft.problem)
             turns = self._turns(draft)
-            if not turns:
-                raise BadItem("the dialogue has no turns")
-            key = self._claimed(_given(draft.id), turns, source, number)
+            given = _given(draft.id)
+            key = self._made(_hash_of(turns)) if given is None else self._claimed(given, source, number)
         except BadItem as fault:
             message = f"{fault} ({_place(part, draft.line)})"
-            key = self._made(_hash(draft.raw if draft.problem else draft.turns))
+            key = self._key_of_bad(draft, source, number)
             return BadRow(key=key, cause=fault.cause, message=message, source=source)
-        record = Dialogue(key=key, turns=turns, source=source)
+        # A literal is made in a third of the time of a call.
+        record: Dialogue = {"key": key, "turns": turns, "source": source}
         if draft.pictures:
             record["pictures"] = draft.pictures
         if draft.labels:
             record["labels"] = {name: _clean(value) for name, value in draft.labels.items()}
         return record
 
+    def _key_of_bad(self, draft: Draft, source: Source, number: int) -> str:
+        """The row's own id, by which it is found in its file; a hash where it has none, or where that is the fault."""
+        with suppress(BadItem):
+            if (given := _given(draft.id)) is not None:
+                return self._claimed(given, source, number)
+        return self._made(_hash(draft.raw if draft.problem else draft.turns))
+
     def _source(self, draft: Draft, part: Part) -> Source:
-        source = Source(file=part.name, index=self._index, line=draft.line)
+        source: Source = {"file": part.name, "index": self._index, "line": draft.line}
         if self._form.dataset is not None:
             source["dataset"] = self._form.dataset
         if (split := (split_named(draft.split) if draft.split else None) or part.split) is not None:
@@ -86,12 +94,12 @@ class Finishing:
             if not text:
                 raise BadItem(f"turn {at} has no text")
             turns.append({"speaker": alternate(at) if is_made else _name(speaker), "text": text})
+        if not turns:
+            raise BadItem("the dialogue has no turns")
         return turns
 
-    def _claimed(self, given: str | None, turns: list[Turn], source: Source, part: int) -> str:
-        """The given id, else a hash of the content. Raises `BadItem` where another dialogue has the same id."""
-        if given is None:
-            return self._made(_hash([[turn["speaker"], turn["text"]] for turn in turns]))
+    def _claimed(self, given: str, source: Source, part: int) -> str:
+        """The key of the row with this id. Raises `BadItem` where another row has the same id."""
         key = f"{source['split']}-{given}" if self._is_split_in_key and "split" in source else given
         if key != given:
             source["id"] = given
@@ -126,6 +134,8 @@ def _given(found: Any) -> str | None:
     """The dialogue's own id as text; `None` where it has none. Raises `BadItem` on another type."""
     if found is None or found == "":
         return None
+    if type(found) is str and found.isprintable():
+        return found
     if isinstance(found, bool) or not isinstance(found, (str, int)):
         raise BadItem(f"`id` is {kind(found)}; it must be a string or an integer")
     return normalise(str(found)) or None
@@ -143,6 +153,10 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [_clean(one) for one in value]
     return {normalise(str(name)): _clean(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+def _hash_of(turns: list[Turn]) -> str:
+    return _hash([[turn["speaker"], turn["text"]] for turn in turns])
 
 
 def _hash(content: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 
+_LARGE = 1 << 18
 _MOST_LINES, _MOST_PARTS = (1 << 32) - 1, (1 << 16) - 1
 
 
 class Keys:
-    """A set of keys with a place for each, in 14 to 35 bytes a key.
+    """A set of keys with a place for each, in 18 to 35 bytes a key where there are many.
 
     A 2 GB input has millions of dialogues: a dict of their keys alone would take more memory than reading them may,
     and SQLite 4 microseconds a key, a third of the time of reading. Keys are told apart by 64-bit hashes: among a
@@ -60,7 +61,8 @@ class Keys:
 
     def _grow(self) -> None:
         taken = zip(self._hashes, self._parts, self._lines, strict=True)
-        self._make(2 * len(self._hashes))
+        # Small tables grow fast: moving keys takes longer than taking them.
+        self._make(len(self._hashes) * (4 if len(self._hashes) < _LARGE else 2))
         for wanted, part, line in taken:
             if wanted:
                 self._put(self._place(wanted), wanted, part, line)

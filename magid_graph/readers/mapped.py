@@ -28,7 +28,7 @@ def read(part: Part, settings: ReaderSettings) -> Iterator[Draft]:
     columns = mapping(settings.map)
     if part.container == "txt":
         raise InputError(f"`{part.name}` is text and has no columns; leave out `--map`")
-    return drafts(values(part), partial(_dialogue, columns=columns))
+    return drafts(values(part), partial(_dialogue, columns=columns), id=columns.get("id", "id"))
 
 
 def mapping(assignments: tuple[str, ...]) -> dict[str, str]:

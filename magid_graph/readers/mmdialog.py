@@ -18,7 +18,7 @@ from magid_graph.readers.values import values
 
 
 def read(part: Part, settings: ReaderSettings) -> Iterator[Draft]:
-    return drafts(values(part), _dialogue)
+    return drafts(values(part), _dialogue, id="conversation_id")
 
 
 def _dialogue(value: Any) -> Draft:
@@ -34,13 +34,13 @@ def _dialogue(value: Any) -> Draft:
 def _add(draft: Draft, elements: list[Any], at: int) -> None:
     texts, media = [], []
     for element in elements:
-        match element:
-            case {"__TEXT__": text}:
-                texts.append(text_of(text, at))
-            case {"__MEDIA__": key}:
-                media.append(key)
-            case _:
-                raise BadItem(f"an element of turn {at} is neither `__TEXT__` nor `__MEDIA__`")
+        # A `match` on the keys takes five times as long.
+        if isinstance(element, dict) and "__TEXT__" in element:
+            texts.append(text_of(element["__TEXT__"], at))
+        elif isinstance(element, dict) and "__MEDIA__" in element:
+            media.append(element["__MEDIA__"])
+        else:
+            raise BadItem(f"an element of turn {at} is neither `__TEXT__` nor `__MEDIA__`")
     if texts or not media:
         draft.say(alternate(at), " ".join(texts))
     for key in media:

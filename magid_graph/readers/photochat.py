@@ -21,7 +21,7 @@ from magid_graph.readers.values import values
 
 
 def read(part: Part, settings: ReaderSettings) -> Iterator[Draft]:
-    return drafts(values(part), partial(_dialogue, is_merged=settings.merge_consecutive))
+    return drafts(values(part), partial(_dialogue, is_merged=settings.merge_consecutive), id="dialogue_id")
 
 
 def _dialogue(value: Any, *, is_merged: bool) -> Draft:
