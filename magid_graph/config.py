@@ -309,10 +309,19 @@ def flat(settings: Settings) -> dict[str, object]:
     return dict(flatten(settings.model_dump(mode="json")))
 
 
+_ELSEWHERE: dict[Kind, tuple[str, ...]] = {
+    "dialogue": ("describer.", "cycle."),
+    "pairs": ("reader.", "scanner.max_images", "scanner.window", "run.max_utterance"),
+}
+"""Beginnings of the keys that a kind of run never reads."""
+
+
 def determining(settings: Settings, kind: Kind = "dialogue") -> dict[str, object]:
     """The keys that what comes out of a run of this kind depends on."""
     how_only = {key for key, field in _known_keys().items() if HowOnly in field.metadata}
-    elsewhere = ("describer.", "cycle.") if kind == "dialogue" else ("reader.", "scanner.max_images", "scanner.window")
+    elsewhere = _ELSEWHERE[kind]
+    if settings.models.captioner is None:
+        elsewhere = (*elsewhere, "captioner.")
     return {k: value for k, value in flat(settings).items() if k not in how_only and not k.startswith(elsewhere)}
 
 

@@ -286,7 +286,8 @@ def difference(one: RunDir, other: RunDir) -> list[str]:
     was, now = one.manifest, other.manifest
     before, after = determining(one.settings(), other.kind()), determining(other.settings(), other.kind())
     changed = [] if was["input"]["sha256"] == now["input"]["sha256"] else ["the input"]
-    changed += [f"{key} {before[key]} -> {after[key]}" for key in after if before[key] != after[key]]
+    # A key that only one of them depends on comes with another that differs, e.g. `captioner.*` with the captioner.
+    changed += [f"{key} {before[key]} -> {after[key]}" for key in after if before.get(key, after[key]) != after[key]]
     changed += [f"prompt {name}" for name in now["prompts"] if was["prompts"].get(name) != now["prompts"][name]]
     return changed + (["the shipped weights"] if was["weights"] != now["weights"] else [])
 

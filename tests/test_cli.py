@@ -55,9 +55,11 @@ def test_the_same_command_continues_and_a_changed_one_says_what_changed(terminal
     assert f"continuing `{first}`" in terminal.dialogue(source).err
     other = terminal.dialogue(source, "--set", "run.seed=7").err
     assert f"beside the run before, `{first}`; changed since then: run.seed 0 -> 7" in other
+    seeing = terminal.dialogue(source, "--set", "models.captioner=fake:").err
+    assert "changed since then: models.captioner None -> fake:, run.seed 7 -> 0" in seeing
     written("talk.json", TALK[:2])
     assert "changed since then: the input" in terminal.dialogue(source).err
-    assert len(list(Path("outputs").iterdir())) == 3
+    assert len(list(Path("outputs").iterdir())) == 4
 
 
 def test_new_starts_a_fresh_run_beside_and_says_how_to_go_on_with_it(terminal: Terminal) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from magid_graph import config, layers
 from magid_graph.errors import SettingsError
+from magid_graph.records import Kind
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) -> None:
@@ -84,6 +85,19 @@ def test_how_work_is_done_does_not_change_what_a_run_is() -> None:
     assert config.determining(few.settings) == config.determining(many.settings)
     other = config.load(assignments=["qa.min_aesthetic=5.2"])
     assert config.determining(few.settings) != config.determining(other.settings)
+
+
+def test_settings_that_a_kind_of_run_never_reads_do_not_change_what_it_is() -> None:
+    def of(kind: Kind, *assignments: str) -> dict[str, object]:
+        return config.determining(config.load(assignments=assignments).settings, kind)
+
+    assert of("dialogue") == of("dialogue", "describer.patience=9", "cycle.iterations=2")
+    assert of("pairs") == of("pairs", "scanner.max_images_per_dialogue=9", "run.max_utterance_chars=9")
+    assert of("pairs") != of("pairs", "cycle.iterations=2")
+    # Feedback tells what the captioner saw, if there is one.
+    assert of("dialogue") != of("dialogue", "captioner.max_tokens=9")
+    blind = "models.captioner=none"
+    assert of("dialogue", blind) == of("dialogue", blind, "captioner.max_tokens=9")
 
 
 def test_the_paper_preset_is_the_papers() -> None:
