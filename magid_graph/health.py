@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict
 
 from magid_graph.diversity import LATEST, balance, distinct
-from magid_graph.pair_rows import describes
+from magid_graph.pair_rows import describes, wanted_pairs
 from magid_graph.phash import SAME, bits_apart
 from magid_graph.records import Batch, Pair
 
@@ -161,12 +161,11 @@ def of_pairs(journal: Journal, settings: Settings) -> dict[str, Any]:
     """How a run of pairs stands, for its summary."""
     rows, cycle = journal.pair_rows, settings.cycle
     batches = rows.batches()
-    chains = cycle.batches * cycle.descriptions if describes(journal) else journal.ingested_rows() or 0
     found = rows.verdicts()
     is_used_up = not describes(journal) and not journal.pending_count()
     return {
         "pairs": {
-            "wanted": cycle.count or chains * cycle.iterations,
+            "wanted": wanted_pairs(journal, settings),
             **found,
             # Only what was given can be used up: the describer goes on until there are enough.
             "is_short": is_used_up and cycle.count is not None and found["accepted"] < cycle.count,

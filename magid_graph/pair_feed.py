@@ -12,7 +12,7 @@ from magid_graph.context import Context, Desk
 from magid_graph.diversity import Seen, balance, distinct
 from magid_graph.errors import ItemError, NoProgress, TooFewDescriptions
 from magid_graph.journal import Journal, Outcome, Pending
-from magid_graph.pair_rows import describes
+from magid_graph.pair_rows import describes, wanted_pairs
 from magid_graph.records import Batch, Chain
 from magid_graph.state import PairsInput
 
@@ -101,7 +101,7 @@ class PairFeed:
     def told(self) -> list[tuple[str, str, str]]:
         cycle = self._settings.cycle
         wanted = f"/{cycle.batches}" if cycle.count is None else ""
-        lines = [("pairs", f"{self._accepted}/{wanted_pairs(self._settings, self.goal)}", "accepted")]
+        lines = [("pairs", f"{self._accepted}/{wanted_pairs(self._journal, self._settings)}", "accepted")]
         if self._describes:
             lines.append(("batches", f"{self._described}{wanted}", "described"))
         if self.seen is not None and len(self.seen) > 1:
@@ -251,11 +251,6 @@ class PairFeed:
             for first in range(0, len(batch["descriptions"]), _EMBEDDED_AT_ONCE):
                 await self._take_in(batch["descriptions"][first : first + _EMBEDDED_AT_ONCE], batch["topic"])
         return self.seen
-
-
-def wanted_pairs(settings: Settings, chains: int) -> int:
-    """The pairs that there will be, if every chain reaches its last iteration and none is refused."""
-    return settings.cycle.count or chains * settings.cycle.iterations
 
 
 def _too_few(found: int, wanted: int, questions: int) -> str:

@@ -125,6 +125,13 @@ def describes(journal: Journal) -> bool:
     return journal.pair_rows.batches() > 0 or not journal.is_ingested()
 
 
+def wanted_pairs(journal: Journal, settings: Settings) -> int:
+    """The pairs that the whole run has, if every chain reaches its last iteration and none is refused."""
+    cycle = settings.cycle
+    chains = cycle.batches * cycle.descriptions if describes(journal) else journal.ingested_rows() or 0
+    return cycle.count or chains * cycle.iterations
+
+
 def has_work(journal: Journal, settings: Settings, only_retried: bool) -> bool:
     """Whether anything is left to do; or anything that was taken up again."""
     if journal.pending_count(only_retried=only_retried):

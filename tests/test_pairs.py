@@ -399,6 +399,13 @@ async def test_abandon_waits_for_no_description_that_is_asked_for_again(tmp_path
         assert journal.counts()["pending"] == failed
 
 
+async def test_the_live_view_counts_the_pairs_of_the_whole_run_when_it_goes_on(tmp_path: Path) -> None:
+    await made(tmp_path, fakes(), settings())
+    async with ready(tmp_path, fakes(), settings()) as (runner, _):
+        await runner.run()
+        assert runner.progress.more()[0] == ("pairs", "24/24", "accepted")
+
+
 class SlowerThenOn(NotedChat):
     """Takes a minute for each question but the first."""
 
