@@ -83,6 +83,7 @@ def test_chains_begin_with_ones_own_descriptions_or_pictures(terminal: Terminal)
         (["--from-descriptions", "nowhere.txt"], "cannot be read"),
         (["--from-images", "nowhere"], "no picture"),
         (["--topics", " , "], "names no topic"),
+        (["--topics", "winter.txt"], "there is no such file"),
         (["--qa", "perhaps"], "cycle.qa"),
         (["--set", "models.captioner=none"], "need a captioner"),
         (["--set", 'describer.prompts=["nothing"]'], "no prompt `describer/nothing`"),

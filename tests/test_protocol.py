@@ -252,6 +252,10 @@ def test_a_dialogue_that_fits_is_one_window() -> None:
     assert windows([], 1000, 2, rough_tokens) == []
 
 
+def test_each_digit_is_reckoned_as_a_token() -> None:
+    assert rough_tokens("255 250 250") >= 9
+
+
 def test_finds_of_overlapping_windows_are_merged() -> None:
     first, second = [Found(4, "a dog", "r")], [Found(4, "a puppy", "s"), Found(2, "a cat", "s"), Found(9, "a cow", "s")]
     assert merge_found([first, second], max_images=2) == [Found(2, "a cat", "s"), Found(4, "a dog", "r")]

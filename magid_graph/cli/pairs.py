@@ -97,6 +97,8 @@ def pairs(
 def _topics(text: str) -> list[str]:
     """The lines of a file of this name, or what stands between commas."""
     path = Path(text)
+    if path.suffix == ".txt" and not path.exists():
+        raise UsageError(f"`--topics {text}`: there is no such file")
     try:
         parts = path.read_text("utf-8-sig").splitlines() if path.is_file() else text.split(",")
     except (OSError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ from magid_graph.protocol.replies import Found
 from magid_graph.records import Turn
 
 # What could be taken for the tags of our prompts and replies, for a thought, or for a chat template's control tokens.
+_DIGIT = re.compile(r"[0-9]")
 _MARKUP = re.compile(
     r"<(\s*/?\s*(?:result|reason|think(?:ing)?|conversation|description)\s*|\|[^<>|]*\|)>", re.IGNORECASE
 )
@@ -52,8 +53,11 @@ def merge_found(finds: Iterable[Iterable[Found]], *, max_images: int | None = No
 
 
 def rough_tokens(text: str) -> int:
-    """An upper estimate without a tokenizer: English runs at about 4 bytes a token, most scripts at 3 or fewer."""
-    return len(text.encode("utf-8", "replace")) // 3 + 1
+    """An upper estimate without a tokenizer: English runs at about 4 bytes a token, most scripts at 3 or fewer.
+
+    Many tokenizers have a token for each digit and no longer ones.
+    """
+    return (len(text.encode("utf-8", "replace")) + 2 * len(_DIGIT.findall(text))) // 3 + 1
 
 
 def harmless(text: str) -> str:
