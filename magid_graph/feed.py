@@ -28,7 +28,7 @@ class Feed(Protocol):
         """What the live view shows of it: a name, a figure, and what that is."""
 
     def settle(self) -> None:
-        """Put the journal in order, once all items have ended."""
+        """Put the journal in order, once all items that were begun have ended or are left for another time."""
 
 
 class JournalFeed:

@@ -68,7 +68,8 @@ class PairRows:
     def settle(self, wanted: int) -> None:
         """Exactly `wanted` accepted pairs: what is more becomes surplus, chains that were not begun are given up.
 
-        The first pairs by chain and iteration are kept, whatever the order in which chains ended.
+        The first pairs by chain and iteration are kept, whatever the order in which chains ended. Nothing is given up
+        before there are enough, and no chain that was begun: with it still to end, the others are never enough.
         """
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -134,9 +135,11 @@ def wanted_pairs(journal: Journal, settings: Settings) -> int:
 
 def has_work(journal: Journal, settings: Settings, only_retried: bool) -> bool:
     """Whether anything is left to do; or anything that was taken up again."""
+    cycle, rows = settings.cycle, journal.pair_rows
     if journal.pending_count(only_retried=only_retried):
         return True
+    if cycle.count is not None and rows.verdicts()["accepted"] > cycle.count:
+        return True  # killed before it was settled
     if only_retried or not describes(journal):
         return False
-    cycle, rows = settings.cycle, journal.pair_rows
     return rows.batches() < cycle.batches if cycle.count is None else rows.accepted() < cycle.count

@@ -52,8 +52,8 @@ class Runner:
         # Dialogues are people's words: they go to the models and nowhere else, whatever the environment says.
         with tracing_context(enabled=False), _rarely_collected():
             await self._begin_all(feed)
-        if not self.progress.is_stopping:
-            feed.settle()
+        # Also when it was stopped: what ended meanwhile may be all that was wanted.
+        feed.settle()
 
     async def _begin_all(self, feed: Feed) -> None:
         self.progress.goal, self.progress.more = feed.goal, feed.told

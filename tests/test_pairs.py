@@ -375,6 +375,27 @@ async def test_stop_finishes_the_chains_in_hand_and_describes_no_further_batch(t
     assert await made(tmp_path / "run", fakes(), chosen) == whole
 
 
+async def test_a_count_that_is_reached_while_stopping_is_exact(tmp_path: Path) -> None:
+    chosen = settings(cycle={"count": 4}, run={"in_flight": 1})
+    lent = fakes(painter=NotedPainter(pictures=drawn, seconds_per_batch=0.05))
+    async with ready(tmp_path, lent, chosen) as (runner, journal):
+        running = asyncio.create_task(runner.run())
+        await until(lambda: len(lent.painter.drawn) == 4)
+        runner.stop()
+        await running
+        assert len(list(journal.pairs())) == 4
+        assert len(list(journal.pairs(accepted_only=False))) == 6
+
+
+async def test_a_count_is_made_exact_by_the_next_command_where_a_kill_came_before(tmp_path: Path) -> None:
+    await made(tmp_path, fakes(), settings(), given(2))  # all six pairs, and nobody has counted
+    async with ready(tmp_path, fakes(), settings(cycle={"count": 4})) as (runner, journal):
+        assert PAIRS.has_work(journal, settings(cycle={"count": 4}), False)
+        await runner.run()
+        assert len(list(journal.pairs())) == 4
+        assert not PAIRS.has_work(journal, settings(cycle={"count": 4}), False)
+
+
 async def test_abandon_waits_for_no_first_description(tmp_path: Path) -> None:
     lent = fakes(chat=NotedChat(latency_s=60))
     async with ready(tmp_path, lent, settings()) as (runner, journal):
