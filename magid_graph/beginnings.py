@@ -85,30 +85,40 @@ class Beginnings:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"`{self.path}` cannot be read as text: {error}") from error
         found = False
-        for value in self._values(text):
-            description, topic = _described(value)
-            if description is not None and description.strip():
+        for number, value in enumerate(self._values(text), 1):
+            description, topic = self._described(value, number)
+            if description.strip():
                 found = True
                 yield " ".join(description.split()), topic
         if not found:
             raise InputError(f"`{self.path}` holds no description: write one on each line")
 
     def _values(self, text: str) -> Iterator[Any]:
+        if self.path.suffix == ".json":
+            values = self._parsed(text, "it")
+            if not isinstance(values, list):
+                raise InputError(
+                    f'`{self.path}` is no list: write `["a red boat", …]`, or one on each line of a `.txt`'
+                )
+            yield from values
+        elif self.path.suffix == ".jsonl":
+            for number, line in enumerate(text.splitlines(), 1):
+                yield self._parsed(line, f"line {number}") if line.strip() else ""
+        else:
+            yield from text.splitlines()
+
+    def _parsed(self, text: str, where: str) -> Any:
         try:
-            if self.path.suffix == ".json":
-                yield from json.loads(text)
-            elif self.path.suffix == ".jsonl":
-                yield from (json.loads(line) for line in text.splitlines() if line.strip())
-            else:
-                yield from text.splitlines()
-        except (ValueError, TypeError) as error:
-            raise InputError(f"`{self.path}` is not {self.path.suffix.removeprefix('.')}: {error}") from error
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"`{self.path}`: {where} is not JSON: {error}") from error
 
-
-def _described(value: Any) -> tuple[str | None, str | None]:
-    if isinstance(value, str):
-        return value, None
-    if isinstance(value, dict) and isinstance(value.get("description"), str):
-        topic = value.get("topic")
-        return value["description"], topic if isinstance(topic, str) else None
-    return None, None
+    def _described(self, value: Any, number: int) -> tuple[str, str | None]:
+        if isinstance(value, str):
+            return value, None
+        if isinstance(value, dict) and isinstance(value.get("description"), str):
+            topic = value.get("topic")
+            return value["description"], topic if isinstance(topic, str) else None
+        raise InputError(
+            f"`{self.path}`: entry {number} is neither a string nor an object with a `description`: {str(value)[:60]}"
+        )

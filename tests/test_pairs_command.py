@@ -81,6 +81,9 @@ def test_chains_begin_with_ones_own_descriptions_or_pictures(terminal: Terminal)
     [
         (["--from-images", "a", "--from-descriptions", "b"], "begins with one thing"),
         (["--from-descriptions", "nowhere.txt"], "cannot be read"),
+        (["--from-descriptions", "one.json"], "`one.json` is no list"),
+        (["--from-descriptions", "two.json"], "`two.json`: entry 2 is neither a string nor an object with a"),
+        (["--from-descriptions", "three.jsonl"], "`three.jsonl`: line 2 is not JSON"),
         (["--from-images", "nowhere"], "no picture"),
         (["--topics", " , "], "names no topic"),
         (["--topics", "winter.txt"], "there is no such file"),
@@ -90,6 +93,9 @@ def test_chains_begin_with_ones_own_descriptions_or_pictures(terminal: Terminal)
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(terminal: Terminal, words: list[str], message: str) -> None:
+    Path("one.json").write_text('"a red boat"')
+    Path("two.json").write_text('["a red boat", {"text": "a barn"}]')
+    Path("three.jsonl").write_text('"a red boat"\n"a barn\n')
     said = terminal.type("pairs", *STAND_INS, *words)
     assert said.code == 2
     assert message in said.err
