@@ -11,6 +11,7 @@ from typing import Any
 
 from magid_graph.run_dir import RunDir, sha256_of
 
+MISSING, DAMAGED = "pictures are not there", "pictures are not what was judged"
 _MOST_NAMED = 1000
 """Places of one fault that are listed; all are counted."""
 
@@ -118,7 +119,7 @@ def _check_journal(db: sqlite3.Connection, checked: Checked) -> None:
 
 def _check_pictures(db: sqlite3.Connection, run_dir: Path, checked: Checked) -> set[bytes]:
     """Read every picture on record; returns the hashes of all that the journal names."""
-    missing, damaged = Fault("pictures are not there"), Fault("pictures are not what was judged")
+    missing, damaged = Fault(MISSING), Fault(DAMAGED)
     known: set[bytes] = set()
     for sha256, path in db.execute(_NAMED):
         known.add(bytes.fromhex(sha256))

@@ -95,6 +95,13 @@ def test_a_journal_that_was_changed_is_found(terminal: Terminal, statement: str,
     assert what in faults(verified(terminal))
 
 
+def test_who_has_a_damaged_journal_is_not_told_to_draw_pictures_again(terminal: Terminal) -> None:
+    change("DELETE FROM items WHERE key = 'tax'")
+    said = terminal.type("verify", "run").out
+    assert "next: put back a copy of `run.db`" in said
+    assert "magid-graph export" not in said
+
+
 def test_a_damaged_page_of_the_journal_is_found(terminal: Terminal) -> None:
     change("VACUUM")
     data = bytearray(Path("run/run.db").read_bytes())

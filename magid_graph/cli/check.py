@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +33,8 @@ def verify(run: options.Run, as_json: options.AsJson = False) -> None:
                 console.show(f"  {place}")
             if fault.count > _MOST_SHOWN:
                 console.show(f"  … and {fault.count - _MOST_SHOWN} more; `--json` shows more of them")
-        console.show(_next(opened.path, checked.faults))
+        for line in _next(opened.path, {fault.what for fault in checked.faults}):
+            console.show(line)
     raise typer.Exit(WRONG if checked.faults else 0)
 
 
@@ -57,10 +58,18 @@ def stats(
     console.show_json(figures) if as_json else _show_figures(figures)
 
 
-def _next(path: object, faults: list[Any]) -> str:
+def _next(path: object, faults: set[str]) -> Iterator[str]:
+    from magid_graph.verify import DAMAGED, MISSING
+
     if not faults:
-        return "all is as it was written"
-    return f"next: `magid-graph export {path}` makes items with damaged pictures failed, and `retry` draws them again"
+        yield "all is as it was written"
+    if faults & {MISSING, DAMAGED}:
+        yield (
+            f"next: `magid-graph export {path}` makes items failed whose accepted pictures are damaged, and `retry`"
+            " draws them again; refused pictures are not shipped"
+        )
+    if faults - {MISSING, DAMAGED}:
+        yield "next: put back a copy of `run.db`, or run the command again with another `--out`; the journal is damaged"
 
 
 def _show_figures(figures: Mapping[str, Any]) -> None:
