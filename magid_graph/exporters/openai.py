@@ -6,9 +6,10 @@ Pictures are data URLs of the files as they are. Only the user's messages may ho
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import orjson
 
 from magid_graph.exporters.folder import Folder
 from magid_graph.exporters.layout import Layout
@@ -32,7 +33,7 @@ def write_openai(samples: Iterable[Sample], folder: Folder, layout: Layout) -> N
         for sample in samples:
             for conversation in conversations(sample, layout.placement, folder.notes):
                 row = {"messages": _messages(conversation, folder, is_pair=sample["kind"] == "pair")}
-                files.write(sample["split"], json.dumps(row, ensure_ascii=False))
+                files.write(sample["split"], orjson.dumps(row).decode())
                 examples[sample["split"]] = examples.get(sample["split"], 0) + 1
                 folder.tally["samples"] += 1
                 folder.tally["pictures"] += len(conversation.pictures)
@@ -69,7 +70,7 @@ def _part(picture: Picture, folder: Folder) -> dict[str, object]:
 def _fault(lines: Iterator[str], at: Path) -> str | None:
     """Read it by the rules of the fine-tuning endpoint."""
     for number, line in enumerate(lines, 1):
-        messages = json.loads(line)["messages"]
+        messages = orjson.loads(line)["messages"]
         if why := alternation([message["role"] for message in messages], "user", "assistant"):
             return f"line {number}: {why}"
         for message in messages:
