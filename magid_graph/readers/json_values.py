@@ -136,8 +136,11 @@ class _Values:
             except json.JSONDecodeError as error:
                 offset = error.pos - self._at
                 if self._is_broken(error) or not self._read_on():
+                    is_at_end = not self._text[self._at + offset :].strip() or error.msg.startswith(
+                        "Unterminated string"
+                    )
                     self._take(offset)
-                    self.fail(error.msg)
+                    self.fail(f"{error.msg}; is the file cut off?" if is_at_end else error.msg)
             except RecursionError:
                 self.fail("too many brackets inside one another")
             except ValueError as error:
@@ -178,4 +181,7 @@ class _Values:
         return bool(more)
 
     def fail(self, why: str) -> NoReturn:
-        raise InputError(f"`{self._name}` is not valid JSON: {why} (line {self.line}, column {self._column})")
+        raise InputError(
+            f"`{self._name}` is not valid JSON: {why} (line {self.line}, column {self._column}); mend it there, or"
+            f" write one dialogue per line (JSON Lines), where a broken row stops no other"
+        )
