@@ -335,7 +335,16 @@ def llm_rows() -> list[Row]:
     """The language model's part, measured by its own benchmark."""
     from benchmarks import pocket_llm
 
-    return [Row(*row) for row in pocket_llm.rows()]
+    return [_of_llm(*row) for row in pocket_llm.rows()]
+
+
+def _of_llm(name: str, value: float, bar: str) -> Row:
+    """Shares to three digits; bars are written `≥ 0.80` or `= 1.00`."""
+    told = f"{value:.3f}" if value <= 1 else f"{value:.0f}"
+    if not bar:
+        return Row(name, told)
+    sign, _, limit = bar.partition(" ")
+    return Row(name, told, bar, value >= float(limit) if sign == "≥" else value == float(limit))
 
 
 # Showing
