@@ -33,6 +33,7 @@ class Part:
             samples=1,
             turns=len(texts),
             images=len(pictures),
+            given=sum(one["description"] is None for one in pictures),
             illustrated=bool(pictures),
             words=sum(len(text.split()) for text in texts),
             description_words=sum(len((one["description"] or "").split()) for one in pictures),
@@ -46,7 +47,7 @@ class Part:
             return {
                 "pairs": n["samples"],
                 "words_per_caption": _ratio(n["caption_words"], n["images"]),
-                "words_per_description": _ratio(n["description_words"], n["images"]),
+                "words_per_description": _ratio(n["description_words"], n["images"] - n["given"]),
             }
         return {
             "dialogues": n["samples"],
@@ -181,6 +182,7 @@ def figures_of(run: RunDir, journal: Journal, layout: Layout) -> dict[str, Any]:
         "provenance": {
             "written": settings.run.provenance,
             "generated": not settings.models.text_to_image.startswith("retrieval:"),
+            "given": parts["all"].counts["given"],
         },
         "models": run.manifest.get("opened", {}),
         "prompts": run.manifest["prompts"],

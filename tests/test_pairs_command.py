@@ -74,6 +74,9 @@ def test_chains_begin_with_ones_own_descriptions_or_pictures(terminal: Terminal)
     said = terminal.type("pairs", *STAND_INS, "--from-images", "pictures", "--iterations", "2", "--out", "run")
     assert (said.code, "input 2 = accepted 1 + rejected 0 + failed 1" in said.out) == (3, True)
     assert "1 bad_input" in said.out
+    card = Path("run/dataset/README.md").read_text("utf-8")
+    assert "Given, not drawn: 1 of the pictures. All others are AI-generated." in card
+    assert "All pictures are AI-generated" not in card
 
 
 @pytest.mark.parametrize(
