@@ -236,7 +236,7 @@ def test_a_bad_row_stops_no_other(tmp_path: Path, row: Any, why: str, name: str)
     [
         (b'["hi", "hel', "not valid JSON: Unterminated string starting at (column 8)"),
         (b"hello", "not valid JSON: Expecting value (column 1)"),
-        (b'["caf\xe9"]', "not UTF-8 (byte 5 of the line)"),
+        (b'["caf\xe9"]', "not UTF-8 (byte 6 of the line)"),
         (b"[" * 100_000, "too many brackets"),
         (b"1" * 5000, "not valid JSON"),
     ],
