@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -29,3 +32,14 @@ def test_a_model_of_the_hub_is_known_by_the_commit_that_was_opened(cache: Path) 
 def test_a_revision_that_the_cache_does_not_resolve_is_kept_as_it_was_given(cache: Path) -> None:
     assert identity("owner/name", "fedcba") == "owner/name@fedcba"
     assert identity("owner/other") == "owner/other"
+
+
+def test_libraries_are_silent_from_the_first_model_on() -> None:
+    program = """
+import logging
+from magid_graph.models.weights import opening
+with opening("any"):
+    print(*[logging.getLogger(name).getEffectiveLevel() for name in ("diffusers", "transformers")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(logging.ERROR)] * 2

@@ -156,8 +156,6 @@ def _hush() -> None:
     """Keep the libraries' progress bars and notes off the terminal, which the live view owns."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    for name in ("diffusers", "transformers", "huggingface_hub", "open_clip", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         from transformers.utils import logging as transformers_logging
 
@@ -170,3 +168,6 @@ def _hush() -> None:
         diffusers_logging.disable_progress_bar()
     except ImportError:
         pass
+    # After the imports: importing one of them sets its level anew.
+    for name in ("diffusers", "transformers", "huggingface_hub", "open_clip", "accelerate"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -39,7 +39,8 @@ def _row(line: bytes, number: int) -> Row:
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
-        return Row(number, text.decode("latin-1"), f"the line is not UTF-8 (byte {indent + error.start + 1} of the line)")
+        at = indent + error.start + 1
+        return Row(number, text.decode("latin-1"), f"the line is not UTF-8 (byte {at} of the line)")
     try:
         return Row(number, json.loads(decoded, parse_constant=as_null))
     except json.JSONDecodeError as error:
