@@ -199,14 +199,17 @@ def note_opened(run: RunDir, opened: Mapping[str, str]) -> None:
         write_manifest(run)
 
 
-def check_unchanged(run: RunDir) -> None:
-    """Raise `UsageError` where the run's results would depend on other prompts or shipped weights today."""
+def changed_since(run: RunDir) -> list[str]:
+    """Which prompts, and whether the shipped weights, are others today than those that the run was made with."""
     settings = run.settings()
     today, was = prompts.hashes(*_prompt_names(settings, run.kind())), run.manifest["prompts"]
     changed = [f"prompt {name}" for name in today if was.get(name) != today[name]]
-    if run.manifest["weights"] != _shipped_weights(settings):
-        changed.append("the shipped weights")
-    if changed:
+    return changed + (["the shipped weights"] if run.manifest["weights"] != _shipped_weights(settings) else [])
+
+
+def check_unchanged(run: RunDir) -> None:
+    """Raise `UsageError` where the run's results would depend on other prompts or shipped weights today."""
+    if changed := changed_since(run):
         raise _changed(run, "what it depends on has", changed)
 
 

@@ -98,6 +98,16 @@ async def test_from_qa_with_another_limit_the_other_edge_is_taken(run: RunDir) -
     assert (beside.number, beside.changed()) == (2, ["clip_similarity", "aesthetic", "verdict"])
 
 
+async def test_what_has_changed_since_the_run_is_told_before_anything_is_paid(run: RunDir) -> None:
+    run.manifest["prompts"]["again"] = "another"
+    with contextlib.closing(Reading(run)) as reading:
+        planned = plan(reading, "boat", "qa", Change(["qa.min_clip_similarity=0.2"]), turn=0)
+        assert planned.told() == [
+            "prompt again, which changed since the run",
+            "qa.min_clip_similarity 0.39 -> 0.2",
+        ]
+
+
 async def test_a_description_of_ones_own_is_drawn(run: RunDir) -> None:
     fakes = Fakes(clip=FakeEmbedder(0.5))
     branch = await branch_of(run, "generator#1", description="a blue boat", fakes=fakes)

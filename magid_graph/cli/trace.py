@@ -165,6 +165,7 @@ def replay(
     with contextlib.closing(Reading(opened)) as reading:
         planned = plan(reading, item, from_, Change(assignments, description, seed), turn=turn)
         check_names(planned.settings)
+        console.say(f"changed: {'; '.join(planned.told()) or 'nothing'}")
         console.say("opening the models …")
         with open_models(planned.settings) as models:
             branch = asyncio.run(run_on(planned, models))

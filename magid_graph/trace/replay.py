@@ -19,7 +19,7 @@ from magid_graph.errors import MagidError, RunStopped, UsageError
 from magid_graph.journal import Asked, Outcome
 from magid_graph.kinds import KINDS
 from magid_graph.records import Attempt, Pair, Span, is_chain
-from magid_graph.run_dir import RunDir
+from magid_graph.run_dir import RunDir, changed_since
 from magid_graph.spans import told_once
 from magid_graph.trace.before import chain_before
 from magid_graph.trace.branch import CallsOfBranch, begin, link
@@ -59,7 +59,10 @@ class Plan:
     change: Change
 
     def told(self) -> list[str]:
-        return self.change.told(self.reading.run.settings(), self.settings)
+        """What was asked to differ, and what differs because the program's own files have changed since."""
+        run = self.reading.run
+        since = [f"{name}, which changed since the run" for name in changed_since(run)]
+        return since + self.change.told(run.settings(), self.settings)
 
 
 @dataclass(frozen=True, slots=True)
