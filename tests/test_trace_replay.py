@@ -12,7 +12,7 @@ import pytest
 from magid_graph.errors import UsageError
 from magid_graph.models.fake import FakeEmbedder
 from magid_graph.run_dir import RunDir, open_run
-from magid_graph.trace.branch import original_of
+from magid_graph.trace.branch import branches_of, original_of
 from magid_graph.trace.diffing import Pair, compare
 from magid_graph.trace.reading import Reading, Trace
 from magid_graph.trace.replay import Branch, Change, plan, replay
@@ -137,6 +137,7 @@ async def test_a_branch_is_a_run_of_its_own_and_knows_its_original(run: RunDir) 
     first, second = await branch_of(run, "qa#1"), await branch_of(run, "qa#1")
     assert (first.run.path.name, second.run.path.name) == ("1", "2")
     assert original_of(open_run(second.run.path)).path.samefile(run.path)
+    assert branches_of(run) == [first.run.path, second.run.path]
     assert read(open_run(first.run.path)).key == "boat"
 
 

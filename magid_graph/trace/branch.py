@@ -59,6 +59,12 @@ def original_of(derived: RunDir) -> RunDir:
     return open_run(derived.path.resolve().parent.parent)
 
 
+def branches_of(run: RunDir) -> list[Path]:
+    """The branches that were made from this run, oldest first."""
+    places = (file.parent for file in run.path.glob("branches/*/run.json"))
+    return sorted((place for place in places if place.name.isdecimal()), key=lambda place: int(place.name))
+
+
 def link(image: ImageFile, original: Path, derived: Path) -> None:
     """Bring a picture along; one that is missing in the original stays missing."""
     source, target = original / image["path"], derived / image["path"]

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from magid_graph.trace.branch import branches_of
 from magid_graph.trace.glance import Glance, Histogram
 from magid_graph.trace.judging import fault_of
 from magid_graph.trace.reading import Trace
@@ -216,6 +217,11 @@ def next_steps(run: RunDir, seen: Glance, shown: Sequence[Trace]) -> list[str]:
     gone = {reason for state in ("rejected", "given up") for reason in seen.why.get(state, {})} - {"no_moment"}
     if not shown and gone:
         steps.append(f"`{command} --reason {sorted(gone)[0]}` lists what ended without a picture for that reason")
+    if not shown and (branches := branches_of(run)):
+        newest = shlex.quote(str(branches[-1]))
+        steps.append(
+            f"`magid-graph trace diff {newest}` compares the newest of {len(branches):,} branches with this run"
+        )
     return steps
 
 
