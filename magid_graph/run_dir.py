@@ -277,7 +277,12 @@ def latest_relative(stem: str, run: RunDir) -> RunDir | None:
         with contextlib.suppress(UsageError):
             found.append(open_run(file.parent))
     others = [other for other in found if other.path != run.path]
-    return max(others, key=lambda other: str(other.manifest["created_at"]), default=None)
+    return max(others, key=_age, default=None)
+
+
+def _age(run: RunDir) -> tuple[str, int]:
+    # Runs of one script may begin in the same second.
+    return str(run.manifest["created_at"]), (run.path / "run.json").stat().st_mtime_ns
 
 
 def difference(one: RunDir, other: RunDir) -> list[str]:
