@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict, TypeIs
 
@@ -315,3 +316,19 @@ class Exchange(TypedDict):
     duration_s: float
     cached: bool
     """The reply came from the call cache: nothing was paid."""
+
+
+def exchange_of(asked: tuple[str, int | None, bool], call: Mapping[str, Any]) -> Exchange:
+    """An exchange as it is kept: by which node, at which turn and whether from the cache, and the call itself."""
+    node, turn, is_cached = asked
+    return Exchange(
+        node=node,
+        turn=turn,
+        model=call["model"],
+        messages=call["messages"],
+        reply=call["reply"],
+        prompt_tokens=call["prompt_tokens"],
+        completion_tokens=call["completion_tokens"],
+        duration_s=call["duration_s"],
+        cached=is_cached,
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-from magid_graph.records import Attempt, Dialogue, Exchange, ItemState
+from magid_graph.records import Attempt, Dialogue, Exchange, ItemState, exchange_of
 
 if TYPE_CHECKING:
-    from magid_graph.journal import Asked, Journal
+    from magid_graph.journal import Journal
 
 
 class FinishedItem(TypedDict):
@@ -38,21 +38,8 @@ def finished_items(journal: Journal) -> Iterator[FinishedItem]:
 
 
 def _exchanges(journal: Journal, position: int) -> list[Exchange]:
-    return _in_order([_exchange(asked, call) for asked, call in journal.asked(position)])
-
-
-def _exchange(asked: Asked, call: dict[str, Any]) -> Exchange:
-    return Exchange(
-        node=asked.node,
-        turn=asked.turn,
-        model=call["model"],
-        messages=call["messages"],
-        reply=call["reply"],
-        prompt_tokens=call["prompt_tokens"],
-        completion_tokens=call["completion_tokens"],
-        duration_s=call["duration_s"],
-        cached=asked.cached,
-    )
+    asked = journal.asked(position)
+    return _in_order([exchange_of((one.node, one.turn, one.cached), call) for one, call in asked])
 
 
 def _in_order(exchanges: list[Exchange]) -> list[Exchange]:

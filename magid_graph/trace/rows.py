@@ -13,7 +13,7 @@ from typing import Any
 
 from magid_graph.errors import StorageFailed, UsageError
 from magid_graph.journal import STATES, Asked
-from magid_graph.records import Attempt, Chain, Dialogue, Exchange, ItemState, Pair, Span, is_bad
+from magid_graph.records import Attempt, Chain, Dialogue, Exchange, ItemState, Pair, Span, exchange_of, is_bad
 from magid_graph.run_dir import RunDir
 
 _COLUMNS = "i.position, i.key, i.state, i.reason, i.message, i.duration_s, i.retries, i.input"
@@ -166,15 +166,4 @@ def _row(found: tuple[Any, ...]) -> Row:
 
 
 def _exchange(node: str, turn: int | None, cached: int, text: str) -> Exchange:
-    call = json.loads(text)
-    return Exchange(
-        node=node,
-        turn=turn,
-        model=call["model"],
-        messages=call["messages"],
-        reply=call["reply"],
-        prompt_tokens=call["prompt_tokens"],
-        completion_tokens=call["completion_tokens"],
-        duration_s=call["duration_s"],
-        cached=bool(cached),
-    )
+    return exchange_of((node, turn, bool(cached)), json.loads(text))
