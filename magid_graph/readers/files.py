@@ -30,6 +30,8 @@ MAX_LINE_BYTES = 1 << 26
 """64 MiB: a longer line is skipped without being held in memory."""
 _HEAD_BYTES = 1 << 19
 """How much is looked at to tell JSON Lines from a JSON document."""
+_BUFFER_BYTES = 1 << 18
+"""What is read from the disk at once: with the usual 8 KiB, taking a line out takes more than twice as long."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -102,7 +104,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     """The file's bytes behind its byte order mark, unpacked where it is gzip. Raises `InputError`."""
     check_file(path)
     try:
-        with path.open("rb") as raw, _unpacked(raw) as file:
+        with path.open("rb", buffering=0) as raw, _unpacked(io.BufferedReader(raw, _BUFFER_BYTES)) as file:
             head = file.peek(4)[:4]
             _check_encoding(head, path.name)
             file.read(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
@@ -116,7 +118,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 def _unpacked(raw: BufferedReader) -> BufferedReader:
     if not raw.peek(2).startswith(_GZIP):
         return raw
-    return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 16)
+    return io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER_BYTES)
 
 
 def _check_encoding(head: bytes, name: str) -> None:
