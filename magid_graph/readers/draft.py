@@ -52,21 +52,17 @@ class Draft:
     def say(self, speaker: str | None, text: str) -> None:
         self.turns.append((speaker, text))
 
-    def show(self, placement: Placement, **what: Any) -> None:
+    def show(self, placement: Placement, *, score: Any = None, **what: Any) -> None:
         """A picture that belongs to the turn said last; to the first one, where none was said yet.
 
-        `what` are fields of `SourcePicture`; those that are missing, empty or of another type are left out.
+        `score` and `what` are fields of `SourcePicture`; those that are missing, empty or of another type are left out.
         """
-        picture = SourcePicture(turn=max(0, len(self.turns) - 1), placement=placement)
-        score = what.pop("score", None)
+        picture: SourcePicture = {"turn": max(0, len(self.turns) - 1), "placement": placement}
         if isinstance(score, (int, float)) and not isinstance(score, bool) and math.isfinite(score):
             picture["score"] = float(score)
         for name, value in what.items():
-            if (
-                isinstance(value, (str, int))
-                and not isinstance(value, bool)
-                and (text := normalise(str(value)).strip())
-            ):
+            text = str(value) if type(value) is int else value  # a boolean is no name
+            if isinstance(text, str) and (text := normalise(text).strip()):
                 picture[name] = text  # type: ignore[literal-required]
         self.pictures.append(picture)
 
