@@ -38,7 +38,7 @@ from magid_graph.nodes.generator import draw
 from magid_graph.nodes.qa import assess
 from magid_graph.nodes.scanner import scan
 from magid_graph.records import End
-from magid_graph.routing import Router, on_chain, on_moment
+from magid_graph.routing import Router, compiled, on_chain, on_moment
 from magid_graph.spans import traced
 from magid_graph.state import (
     ChainInput,
@@ -130,14 +130,14 @@ def illustrate() -> Any:
     """The graph that illustrates one moment."""
     graph = StateGraph(IllustrateInput, context_schema=Context, output_schema=Illustrated)
     graph.add_conditional_edges(START, Router(begin), ["generator"])
-    return _illustrated(graph).compile(name="illustrate")
+    return compiled(_illustrated(graph), "illustrate")
 
 
 def illustrate_from(node: str) -> Any:
     """The same graph for a moment that has come as far as this node: its state goes in as `moment`."""
     graph = StateGraph(Resumed, context_schema=Context, output_schema=Illustrated)
     graph.add_conditional_edges(START, Router(lambda state: Send(node, {"moment": state["moment"]})), [node])
-    return _illustrated(graph).compile(name="illustrate")
+    return compiled(_illustrated(graph), "illustrate")
 
 
 def dialogue() -> Any:
@@ -146,7 +146,7 @@ def dialogue() -> Any:
     graph.add_node("scanner", traced("scanner", scan), input_schema=DialogueInput)
     graph.add_edge(START, "scanner")
     graph.add_conditional_edges("scanner", Router(after_scanner), {"no moment": END, "each moment": "generator"})
-    return _illustrated(graph).compile(name="dialogue")
+    return compiled(_illustrated(graph), "dialogue")
 
 
 def pairs() -> Any:
@@ -157,7 +157,7 @@ def pairs() -> Any:
     graph.add_conditional_edges(
         "describer", Router(after_describer), {"more": "describer", "enough": END, "given up": END}
     )
-    return graph.compile(name="pairs")
+    return compiled(graph, "pairs")
 
 
 def chain(*, is_gated: bool = True) -> Any:
@@ -166,14 +166,14 @@ def chain(*, is_gated: bool = True) -> Any:
     graph.add_conditional_edges(
         START, Router(begin_chain), {"given picture": "captioner", "first description": "generator"}
     )
-    return _chained(graph, is_gated=is_gated).compile(name="chain")
+    return compiled(_chained(graph, is_gated=is_gated), "chain")
 
 
 def chain_from(node: str, *, is_gated: bool = True) -> Any:
     """The same graph for a chain that has come as far as this node: `moment` is its iteration in hand."""
     graph = StateGraph(ChainState, context_schema=Context)
     graph.add_conditional_edges(START, Router(lambda state: _on(node, state)), [node])
-    return _chained(graph, is_gated=is_gated).compile(name="chain")
+    return compiled(_chained(graph, is_gated=is_gated), "chain")
 
 
 def _on(node: str, state: ChainState) -> Send | str:

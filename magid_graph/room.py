@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from magid_graph import prompts
 from magid_graph.config import Settings
 from magid_graph.protocol import rough_tokens
@@ -9,7 +11,13 @@ from magid_graph.protocol import rough_tokens
 
 def room_for_dialogue(settings: Settings) -> int:
     """Tokens of a scanner prompt that are left for the dialogue itself."""
-    frame = prompts.render(f"scanner/{settings.scanner.strategy}", max_images="any number of", dialogue="")
-    used = sum(rough_tokens(message["content"]) for message in frame)
+    used = _frame_tokens(settings.scanner.strategy)
     # A quarter is kept free: tokens are estimated, and a second question holds the first reply.
     return max(64, int(0.75 * (settings.llm.context_tokens - settings.llm.max_tokens) - used))
+
+
+@cache
+def _frame_tokens(strategy: str) -> int:
+    """Tokens of the prompt around the dialogue."""
+    frame = prompts.render(f"scanner/{strategy}", max_images="any number of", dialogue="")
+    return sum(rough_tokens(message["content"]) for message in frame)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from PIL import Image
 
 from magid_graph import graph
@@ -438,6 +439,26 @@ async def test_one_moment_can_be_illustrated_on_its_own(tmp_path: Path) -> None:
         state = await graph.illustrate().ainvoke(moment, context=Context(opened, settings))
     assert [attempt["verdict"] for attempt in state["attempts"]] == ["regenerate", "accept"]
     assert moment["attempts"] == []
+
+
+class Listener(BaseCallbackHandler):
+    """Notes the nodes whose beginning it is told of."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def on_chain_start(self, *args: object, name: str = "", **kwargs: object) -> None:
+        self.heard.append(name)
+
+
+async def test_a_callback_handler_hears_of_each_node(tmp_path: Path) -> None:
+    settings, listener = fake_settings(), Listener()
+    given = {"key": "a", "turns": turns(BOAT)}
+    async with desk(tmp_path, Fakes(), settings) as (opened, _):
+        told = await graph.dialogue().ainvoke(given, {"callbacks": [listener]}, context=Context(opened, settings))
+        untold = await graph.dialogue().ainvoke(given, context=Context(opened, settings))
+    assert [name for name in listener.heard if name in ("scanner", "generator", "qa")] == ["scanner", "generator", "qa"]
+    assert told == untold
 
 
 async def test_each_moment_goes_its_own_way(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ room for a reason of several lines, and for descriptions that begin with a lette
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from magid_graph.models.wording import LOOK_BACK, MOST_WORDS, plain_rule, wording, words_said
 
@@ -32,20 +33,32 @@ def scanner_grammar(
     each of `indices`, in rising order: with it, a description is made of the words of its utterance, of those shortly
     before it, and of plain ones.
     """
-    reason, text = _BRIEF if is_brief else _FREE
     if not indices or max_images < 1:
+        reason, _ = _BRIEF if is_brief else _FREE
         return "\n".join([r'root ::= reason "<result>\nnone\n</result>"', reason])
     limit = min(max_images, len(indices))
     limit = limit if limit <= _MAX_COUNTED else 0
-    root = rf'root ::= reason "<result>\n" ( "none" | line-0-{limit} ) "\n</result>"'
-    ordered = sorted(set(indices))
+    ordered = tuple(sorted(set(indices)))
     if said is None:
-        return "\n".join([root, reason, text, *_chain("line", ordered, limit, ("Utterance: {}: ", "text", r"\n"))])
+        return _of_any_words(ordered, limit, is_brief=is_brief)
+    root = _root(limit)
     told = rf'reason ::= "<reason>" ( "Nothing is shown." | why-0-{limit} ) "</reason>\n"'
     why = _chain("why", ordered, limit, ("Utterance {} shows ", 'text-{} "."', " "))
     return "\n".join(
         [root, told, *why, *_chain("line", ordered, limit, ("Utterance: {}: ", "text-{}", r"\n")), *_worded(said)]
     )
+
+
+def _root(limit: int) -> str:
+    return rf'root ::= reason "<result>\n" ( "none" | line-0-{limit} ) "\n</result>"'
+
+
+@lru_cache(maxsize=256)
+def _of_any_words(ordered: tuple[int, ...], limit: int, *, is_brief: bool) -> str:
+    """The scanner's grammar where descriptions are free: the same for all dialogues of a length."""
+    reason, text = _BRIEF if is_brief else _FREE
+    lines = _chain("line", ordered, limit, ("Utterance: {}: ", "text", r"\n"))
+    return "\n".join([_root(limit), reason, text, *lines])
 
 
 def _worded(said: Sequence[str]) -> list[str]:
@@ -56,7 +69,7 @@ def _worded(said: Sequence[str]) -> list[str]:
     return rules
 
 
-def _chain(name: str, indices: list[int], limit: int, form: tuple[str, str, str]) -> list[str]:
+def _chain(name: str, indices: Sequence[int], limit: int, form: tuple[str, str, str]) -> list[str]:
     """`name-i-k`: one to `k` entries with indices from position `i` on; `name-i-0` any number of them.
 
     `form`: what begins an entry with its index, the rule that follows by position, and what stands between entries.

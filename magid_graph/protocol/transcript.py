@@ -31,7 +31,10 @@ def windows(turns: Sequence[Turn], budget_tokens: int, overlap: int, estimate: C
 
     A turn that is larger than the budget gets a window of its own: render it with `max_chars`.
     """
-    costs = [estimate(render_dialogue(turns, [index]) + "\n") for index in range(len(turns))]
+    everything = range(len(turns))
+    if turns and estimate(render_dialogue(turns, everything)) <= budget_tokens:
+        return [everything]
+    costs = [estimate(render_dialogue(turns, [index]) + "\n") for index in everything]
     found: list[range] = []
     start = end = 0
     while end < len(turns):
