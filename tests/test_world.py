@@ -154,6 +154,30 @@ def test_the_code_of_a_scene_reads_back() -> None:
 
 
 @needs_font
+def test_the_vocabulary_of_trained_weights_can_be_taken_over(tmp_path: Path) -> None:
+    from magid_graph import pocket
+    from training.pocket import words
+
+    folder = pocket.weights("text_to_image")
+    words.adopt(folder, tmp_path)
+    tokenizer, vectors = words.build(tmp_path)
+    assert len(tokenizer) == len(vectors) == words.VOCABULARY_SIZE
+    assert tokenizer.tokenize("A puppy on the beach") == ["a", "puppy", "on", "the", "beach"]
+
+
+def test_a_joint_between_two_objects_is_now_and_then_another_word() -> None:
+    from training.pocket.hearing import joined_anew
+
+    rng, text = Random(1), "a cat next to a dog on a table"
+    made = {joined_anew(text, ["moss"], rng) for _ in range(60)}
+    assert made == {text, "a cat moss a dog on a table", "a cat moss moss a dog on a table"}
+
+
+def test_scenes_can_be_mostly_of_two_objects() -> None:
+    scenes = [sample_scene(Random(n), {"one": 1, "two": 9}) for n in range(200)]
+    assert 0.8 < sum(len(scene.objects) == 2 for scene in scenes) / len(scenes) < 0.98
+
+
 def test_a_sketch_holds_each_object_where_it_is_drawn_and_the_same_wherever_it_stands(tmp_path: Path) -> None:
     import numpy as np
     import torch

@@ -29,6 +29,8 @@ INNER, OUTER = 2, 2
 """Layers of the encoder."""
 INNER_FIRST = 0.2
 """Share of the training in which only the inner layers learn."""
+HEARD = {"one": 40, "two": 44, "several": 8, "closeup": 4, "empty": 4}
+"""What captions are of that teach the encoder: two objects are misheard most."""
 SAVE_EVERY_S = 60
 COUNTS = 5
 SIZES = ("large", "medium", "small", "tiny", "closeup")
@@ -151,6 +153,22 @@ def idle_words(tokenizer: BertTokenizerFast, vectors: Tensor) -> list[str]:
         for i, token in enumerate(tokens)
         if token.isalpha() and len(token) > 2 and nearest[i] < 0.7 and token not in common
     ]
+
+
+def told(scene: Scene, idle: Sequence[str], rng: Random) -> str:
+    """A training caption of the scene."""
+    text = caption(scene, rng)
+    return joined_anew(text, idle, rng) if len(scene.objects) == 2 else text
+
+
+def joined_anew(text: str, idle: Sequence[str], rng: Random) -> str:
+    """The caption of two objects, now and then with another word between them: there are more than frames know."""
+    from training.pocket.captions import TOGETHER
+
+    joint = next((joint for joint in sorted(TOGETHER["train"], key=len, reverse=True) if joint in text), None)
+    if joint is None or rng.random() > 0.3:
+        return text
+    return text.replace(joint, f" {' '.join(rng.choice(idle) for _ in range(rng.choice((1, 1, 2))))} ", 1)
 
 
 def scattered(text: str, idle: Sequence[str], rng: Random) -> str:
@@ -338,22 +356,22 @@ def train_words(
     )
     rng, idle = Random(lesson.step + 5), idle_words(tokenizer, vectors)
     while not lesson.clock.is_over:
-        scenes = [sample_scene(rng) for _ in range(batch)]
+        scenes = [sample_scene(rng, HEARD) for _ in range(batch)]
         said = torch.tensor([answers(scene) for scene in scenes])
-        texts = [scattered(caption(scene, rng), idle, rng) for scene in scenes]
+        texts = [scattered(told(scene, idle, rng), idle, rng) for scene in scenes]
         texts[0], said[0] = "", -1
         tokens = at_least(tokens_of(tokenizer, texts, padding="longest"), FIRST + BLOCKS)
         inner = encode_inner(lesson.model, tokens, noise=0.025)
-        loss, told = word_loss(inner, said, codes)
+        loss, right = word_loss(inner, said, codes)
         loss = loss + 0.5 * (inner[:, FIRST : FIRST + BLOCKS] - sketches.codes).square().mean()
         # Outer layers that hear gibberish would draw gibberish, and teach it to the inner ones.
         if lesson.clock.fraction > INNER_FIRST:
             states = encode_outer(lesson.model, inner, tokens)
-            more, told = outer_loss(states, states_of(said, sketches(scenes), codes), said, codes)
+            more, right = outer_loss(states, states_of(said, sketches(scenes), codes), said, codes)
             loss = loss + more
         lesson.learn(loss)
         if lesson.step % 50 == 0:
-            print(f"step {lesson.step} {loss.item():.3f} {told.tolist()} {lesson.clock.fraction:.0%}", flush=True)
+            print(f"step {lesson.step} {loss.item():.3f} {right.tolist()} {lesson.clock.fraction:.0%}", flush=True)
     report_words(data_dir, state_dir)
 
 

@@ -2,6 +2,7 @@
 
 Both come from a published sentence encoder, all-MiniLM-L6-v2 (Apache-2.0). `python -m training.pocket.words OUT`
 writes the tokenizer folder and `embeddings.safetensors` ([vocabulary, 128], float32, rows of about unit length).
+`--known FOLDER` takes both from a pipeline that was trained on them: its weights mean nothing with another vocabulary.
 """
 
 from __future__ import annotations
@@ -123,11 +124,24 @@ def build(out_dir: Path, teacher_path: Path | None = None) -> tuple[BertTokenize
     return tokenizer, vectors
 
 
+def adopt(pipeline_dir: Path, out_dir: Path) -> None:
+    """Write the tokenizer folder and the word vectors of a pipeline that was trained on them."""
+    from safetensors.torch import load_file, save_file
+
+    BertTokenizerFast.from_pretrained(pipeline_dir / "tokenizer").save_pretrained(out_dir)
+    weights = load_file(pipeline_dir / "text_encoder" / "model.safetensors")
+    vectors = weights["embeddings.word_embeddings.weight"].float()
+    save_file({EMBEDDINGS_KEY: vectors}, out_dir / "embeddings.safetensors")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--teacher", type=Path, help="folder of all-MiniLM-L6-v2, if the package is not installed")
+    parser.add_argument("--known", type=Path, help="pipeline folder whose vocabulary is taken over instead")
     args = parser.parse_args()
+    if args.known is not None:
+        adopt(args.known, args.out_dir)
     tokenizer, vectors = build(args.out_dir, args.teacher)
     print(f"{len(tokenizer)} tokens, vectors {tuple(vectors.shape)}")
 

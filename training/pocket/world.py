@@ -6,6 +6,7 @@ module reads two small text files and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -131,9 +132,13 @@ NAMES = tuple(OBJECTS)
 PLACES = tuple(SETTINGS)
 
 
-def sample_scene(rng: Random) -> Scene:
+KINDS = {"one": 53, "two": 28, "several": 10, "closeup": 4, "empty": 5}
+"""What scenes hold, and how many of a hundred."""
+
+
+def sample_scene(rng: Random, kinds: Mapping[str, int] = KINDS) -> Scene:
     """A random scene: one object (about half), two, several of one kind, a close-up, or an empty place."""
-    kind = rng.choices(("one", "two", "several", "closeup", "empty"), (53, 28, 10, 4, 5))[0]
+    kind = rng.choices((*kinds,), (*kinds.values(),))[0]
     variant = rng.randrange(VARIANTS)
     if kind == "empty":
         return Scene(rng.choice(PLACES[1:]), (), variant)
