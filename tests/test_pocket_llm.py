@@ -13,7 +13,7 @@ from magid_graph.models.grammars import describer_grammar, feedback_grammar, sca
 from magid_graph.models.wording import LOOK_BACK, PLAIN, words_said
 from magid_graph.protocol import parse_feedback, parse_numbered, parse_scan, parse_shortened
 from training.pocket import tasks
-from training.pocket.dialogues import dialogues
+from training.pocket.dialogues import dialogues, strewn
 from training.pocket.phrases import frames
 
 needs_weights = pytest.mark.skipif(not pocket_llm.GGUF.exists(), reason="the pocket language model is not here")
@@ -55,6 +55,24 @@ def test_marks_point_at_the_ends_of_the_utterances() -> None:
     for (end, is_shown), turn in zip(sample.marks, one.turns, strict=True):
         assert sample.brief[:end].endswith(turn.text)
         assert is_shown == bool(turn.caption)
+
+
+def test_clues_are_the_words_that_the_caption_has() -> None:
+    sample = tasks.scanner_sample(tasks.Dialogue([tasks.Turn("Hi Ann."), puppy()], []), 2, 0)
+    words = {sample.brief[: end + 1].split()[-1].strip(".,"): is_used for end, is_used in sample.clues}
+    assert words == {"Hi": False, "Ann": False, "My": False, "old": False, "puppy": True, "in": False, "mud": True}
+
+
+def puppy() -> tasks.Turn:
+    return tasks.Turn("My old puppy in mud", "a puppy in the mud", ("puppy", "dog"), "a puppy")
+
+
+def test_strewn_words_leave_what_the_captions_need() -> None:
+    rng, turn = random.Random(3), puppy()
+    for _ in range(40):
+        turn = strewn([turn], rng)[0]
+    assert turn.text.split()[2:] == ["puppy", "in", "mud"]
+    assert turn.text.split()[:2] != ["My", "old"]
 
 
 def test_the_words_of_captions_are_those_said_and_plain_ones() -> None:

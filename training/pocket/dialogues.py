@@ -6,8 +6,9 @@ import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
-from training.pocket.phrases import Split, Topic, choose, frames, pick_thing, words
+from training.pocket.phrases import Split, Topic, choose, frames, nonsense, pick_thing, words
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ def turn_of(part: str, topic: Topic, template: str) -> Turn:
     if "{person}" in template:
         names.append(topic.words["person"].split()[-1])
     shown = topic.captions["a"] if shows_thing else topic.words["person"] if "{person}" in template else caption
-    return Turn(sentence(topic.say(text[1:])), caption, tuple(names), shown)
+    return Turn(sentence(topic.say(text[1:])), caption, tuple(names) or (caption,), shown)
 
 
 def sentence(text: str) -> str:
@@ -182,6 +183,36 @@ def styled(turns: list[Turn], rng: random.Random) -> list[Turn]:
     return turns
 
 
+def strewn(turns: list[Turn], rng: random.Random) -> list[Turn]:
+    """With other words in place of some that the captions do not need: what is shown is known by few words, not by all.
+
+    There are some hundreds of frames; without this, they are learnt by heart.
+    """
+    for turn in turns:
+        kept = turn.caption.lower().split()
+        said = turn.text.split(" ")
+        for spot, word in enumerate(said):
+            if word.lower().strip(".,!?:") not in kept and rng.random() < 0.12:
+                said[spot] = anything(rng)
+        turn.text = " ".join(said)
+    return turns
+
+
+def anything(rng: random.Random) -> str:
+    """Any word: of talk, of things, or of no language."""
+    draw = rng.random()
+    if draw < 0.2:
+        return nonsense(rng)
+    return rng.choice(small_talk()) if draw < 0.6 else pick_thing(rng, "train").word.split(" ")[-1]
+
+
+@cache
+def small_talk() -> tuple[str, ...]:
+    """The words of the frames that show nothing."""
+    lines = [line for section in frames("talk", "train").values() for line in section]
+    return tuple(sorted({word for line in lines for word in line.split() if word.isalpha()}))
+
+
 def give_speakers(turns: list[Turn], rng: random.Random) -> None:
     """Names for the speakers, who mostly take turns."""
     crowd = rng.choice(words("pairs")).split("/")
@@ -197,6 +228,8 @@ def dialogue(rng: random.Random, split: Split) -> Dialogue:
     """An invented dialogue of 3 to about 16 turns with 0 to 3 that show something."""
     parts, themes = segments(rng, split)
     turns = styled(merge_some([turn for part in parts for turn in part], rng), rng)
+    if split == "train" and rng.random() < 0.4:
+        turns = strewn(turns, rng)
     if rng.random() < 0.5:
         give_speakers(turns, rng)
     return Dialogue(turns[:18], themes)

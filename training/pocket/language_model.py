@@ -13,7 +13,7 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
@@ -42,6 +42,8 @@ GRID_FROM = 0.55
 """The share of training after which the weights are held on the grids on which they ship."""
 MARK_SHARE = 0.1
 """How much the marks count beside the reply."""
+CLUE_SHARE = 0.3
+"""How much the clues do."""
 CHATML = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
@@ -132,6 +134,8 @@ class Encoded:
     reply_start: int
     marks: list[tuple[int, bool]]
     """Positions of the tokens after each utterance, and whether it shows something."""
+    clues: list[tuple[int, bool]]
+    """Positions of the last tokens of the utterances' words, and whether the caption has the word."""
 
 
 def encode(sample: Sample, tokenizer: Tokenizer) -> Encoded:
@@ -139,8 +143,14 @@ def encode(sample: Sample, tokenizer: Tokenizer) -> Encoded:
     prompt = tokenizer.encode(before, add_special_tokens=False)
     offset = before.index(sample.brief)
     marks = [(prompt.char_to_token(offset + end), shown) for end, shown in sample.marks]
+    clues = [(prompt.char_to_token(offset + start), used) for start, used in sample.clues]
     ids = prompt.ids + tokenizer.encode(reply, add_special_tokens=False).ids
-    return Encoded(ids, len(prompt.ids), [(at, shown) for at, shown in marks if at is not None])
+    return Encoded(ids, len(prompt.ids), known(marks), known(clues))
+
+
+def known(spots: Sequence[tuple[int | None, bool]]) -> list[tuple[int, bool]]:
+    """Those that have a token."""
+    return [(at, says) for at, says in spots if at is not None]
 
 
 def batches(seed: int, split: Split, tokenizer: Tokenizer, tokens: int) -> Iterator[list[Encoded]]:
@@ -175,27 +185,37 @@ def has_fast_bfloat16() -> bool:
     return min(seconds(torch.bfloat16) for _ in range(3)) < min(seconds(torch.float32) for _ in range(3))
 
 
-def losses(model: nn.Module, llama: Llama, marker: nn.Linear, batch: list[Encoded]) -> tuple[Tensor, Tensor, Tensor]:
-    """Cross entropy of the replies, cross entropy of the marks, and the share of marks that are right.
+def losses(model: nn.Module, llama: Llama, marker: nn.Linear, batch: list[Encoded]) -> tuple[Tensor, ...]:
+    """Cross entropy of the replies, of the marks and of the clues, and the shares of right marks and of found clues.
 
-    The marks say of each utterance, where it ends, whether it shows something: many more lessons per dialogue than the
-    reply alone, in the layers that the reply's words look back to.
+    The marks say of each utterance, where it ends, whether it shows something, and the clues of each word whether the
+    caption has it: many more lessons per dialogue than the reply alone, in the layers that the reply's words look
+    back to.
     """
     width = padded(max(len(e.ids) for e in batch))
     tokens = torch.tensor([e.ids[:width] + [0] * (width - len(e.ids)) for e in batch])
     said = [row * width + at - 1 for row, e in enumerate(batch) for at in range(e.reply_start, min(len(e.ids), width))]
-    ends = [row * width + at for row, e in enumerate(batch) for at, _ in e.marks if at < width]
-    shown = torch.tensor([float(shown) for e in batch for at, shown in e.marks if at < width])
     wanted = torch.tensor(said)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_fast_bfloat16()):
         last, between = model(tokens, wanted)
         scores = llama.logits(last)
-        votes = marker(between.flatten(0, 1)[torch.tensor(ends, dtype=torch.long)]).squeeze(-1)
+        votes = marker(between.flatten(0, 1))
     reply = F.cross_entropy(scores.float(), tokens.flatten()[wanted + 1])
-    if not ends:
-        return reply, torch.zeros(()), torch.ones(())
-    mark = F.binary_cross_entropy_with_logits(votes.float(), shown)
-    return reply, mark, ((votes > 0) == (shown > 0)).float().mean()
+    mark, mark_votes, shown = judged(votes[:, 0], [e.marks for e in batch], width)
+    clue, clue_votes, used = judged(votes[:, 1], [e.clues for e in batch], width)
+    right = ((mark_votes > 0) == shown).float().mean() if len(shown) else torch.ones(())
+    found = (clue_votes[used] > 0).float().mean() if used.any() else torch.ones(())
+    return reply, mark, clue, right, found
+
+
+def judged(votes: Tensor, spots: Sequence[Sequence[tuple[int, bool]]], width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The cross entropy of the votes at each sample's spots, those votes, and the right answers."""
+    where = [row * width + at for row, found in enumerate(spots) for at, _ in found if at < width]
+    answers = torch.tensor([says for found in spots for at, says in found if at < width], dtype=torch.bool)
+    chosen = votes[torch.tensor(where, dtype=torch.long)].float()
+    if not where:
+        return torch.zeros(()), chosen, answers
+    return F.binary_cross_entropy_with_logits(chosen, answers.float()), chosen, answers
 
 
 def learning_rate(progress: float, step: int, peak: float) -> float:
@@ -222,7 +242,7 @@ class Training:
     def resumed(cls, checkpoint_dir: Path) -> Training:
         """As the last checkpoint left it."""
         state = torch.load(checkpoint_dir / "state.pt", weights_only=True)
-        llama, marker = Llama(Shape(**state["shape"])), nn.Linear(state["shape"]["width"], 1)
+        llama, marker = Llama(Shape(**state["shape"])), nn.Linear(state["shape"]["width"], 2)
         llama.load_state_dict(state["model"])
         weights = [*llama.parameters(), *marker.parameters()]
         optimizer = torch.optim.AdamW(weights, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
@@ -255,7 +275,7 @@ class Training:
             group["lr"] = rate
         with grids.on_grid(self.llama, self.grids):
             found = losses(model, self.llama, self.marker, batch)
-            (found[0] + MARK_SHARE * found[1]).backward()
+            (found[0] + MARK_SHARE * found[1] + CLUE_SHARE * found[2]).backward()
         nn.utils.clip_grad_norm_(self.llama.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -278,7 +298,7 @@ class Training:
 
 
 def told(values: list[float]) -> str:
-    return "reply/mark/right " + " ".join(f"{value:.3f}" for value in values)
+    return "reply/mark/clue/right/found " + " ".join(f"{value:.3f}" for value in values)
 
 
 def train(checkpoint_dir: Path, minutes: float, peak: float, tokens: int) -> None:

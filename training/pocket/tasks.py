@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -39,11 +40,14 @@ ANSWERS = {
 
 @dataclass(slots=True)
 class Sample:
-    """A brief, its reply, and for a scanner's brief where each utterance ends and whether it shows something."""
+    """A brief, its reply, and for a scanner's brief what its utterances show."""
 
     brief: str
     reply: str
     marks: tuple[tuple[int, bool], ...] = ()
+    """Where each utterance ends, and whether it shows something."""
+    clues: tuple[tuple[int, bool], ...] = ()
+    """The last letter of each word of the utterances, and whether the caption has that word."""
 
 
 @cache
@@ -104,12 +108,22 @@ def scanner_sample(found: Dialogue, limit: int | None, first: int) -> Sample:
     brief = template("scanner").substitute(max_images=limit or "any number of", dialogue="\n".join(lines))
     chosen = found.moments()[:limit]
     results = [f"Utterance: {first + i}: {found.turns[i].caption}" for i in chosen] or ["none"]
-    ends, at = [], brief.index(lines[0])
+    ends, clues, at = list[tuple[int, bool]](), list[tuple[int, bool]](), brief.index(lines[0])
     for line, turn in zip(lines, found.turns, strict=True):
+        clues += [(at + len(line) - len(turn.text) + spot, used) for spot, used in clues_of(turn)]
         at += len(line)
         ends.append((at, bool(turn.caption)))
         at += 1
-    return Sample(brief, tagged(scanner_reason(found, chosen, first), results), tuple(ends))
+    return Sample(brief, tagged(scanner_reason(found, chosen, first), results), tuple(ends), tuple(clues))
+
+
+SMALL_WORDS = frozenset({"a", "an", "the", "of", "in", "on", "at", "with", "and", "to", "for", "from", "by", "is"})
+
+
+def clues_of(turn: Turn) -> list[tuple[int, bool]]:
+    """The last letter of each word of the turn, and whether its caption has that word."""
+    used = set(re.findall(r"[\w'-]+", f"{turn.caption} {turn.shown}".lower())) - SMALL_WORDS if turn.caption else set()
+    return [(found.end() - 1, found[0].lower() in used) for found in re.finditer(r"[\w'-]+", turn.text)]
 
 
 def attempt_line(number: int, caption: str, reason: str, rng: random.Random, split: Split) -> str:
