@@ -14,6 +14,7 @@ from magid_graph.journal import Journal, Outcome
 from magid_graph.pair_feed import PairFeed
 from magid_graph.pair_rows import has_work
 from magid_graph.records import Attempt, Chain, Dialogue, Turn
+from magid_graph.routing import Beginning
 from magid_graph.state import ChainInput, DialogueInput, Drawing
 
 
@@ -115,7 +116,7 @@ DIALOGUE = Kind(
     name="dialogue",
     noun="dialogues",
     in_force=lambda settings: settings,
-    graph=lambda settings: graph.dialogue(),
+    graph=lambda settings: Beginning(graph.dialogue(), "scanner"),
     recursion_limit=lambda settings: graph.recursion_limit(settings.retry),
     given=_dialogue_given,
     concludes_from="attempts",
