@@ -86,6 +86,10 @@ def test_the_words_of_captions_are_those_said_and_plain_ones() -> None:
     assert strange / found < 0.03
 
 
+def test_a_word_that_names_nothing_does_not_count_as_one_that_was_said() -> None:
+    assert words_said(["A cat on a mat"]) == ["cat", "mat"]
+
+
 @pytest.fixture(scope="module")
 def ask() -> Iterator[pocket_llm.Asker]:
     with pocket_llm.served(pocket_llm.GGUF, threads=1) as asker:

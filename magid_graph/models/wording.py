@@ -55,12 +55,16 @@ PLAIN = words_of(
 """What captions say without its having been said. Training has captions of these words and the ones said only."""
 
 
+_SMALL = words_of("a an the and of with in on at by from")
+"""Plain words that name nothing: a description of nothing else would be "a"."""
+
+
 def words_said(texts: Iterable[str]) -> list[str]:
     """The words of texts that a description may use, as they were said and in lower case, each once."""
     found: dict[str, None] = {}
     for text in texts:
         for word in _WORD.findall(text.replace("’", "'")):
-            if len(word) <= _LONGEST_WORD and word.lower() not in _NEVER:
+            if len(word) <= _LONGEST_WORD and word.lower() not in _NEVER | _SMALL:
                 found |= {word: None, word.lower(): None}
     return list(found)
 
