@@ -33,7 +33,7 @@ from magid_graph.phash import phash
 from magid_graph.provenance import Provenance
 from magid_graph.readers.text import normalise
 from magid_graph.recent import Recent
-from magid_graph.records import Attempt, ImageFile, Pair, Span
+from magid_graph.records import Attempt, End, ImageFile, Pair, Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -287,7 +287,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What one graph run works with; `spans`, `asked` and `attempts` are what it leaves for the journal."""
+    """What one graph run works with, and the lists that it leaves for the journal."""
 
     desk: Desk
     settings: Settings
@@ -300,6 +300,8 @@ class Context:
     attempts: list[Attempt] = field(default_factory=list)
     """Kept here too, because the state of a graph run that fails is lost."""
     pairs: list[Pair] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    """Why a chain has no next iteration; nothing while it goes on."""
     seen: Seen | None = None
     """All first descriptions of the run so far; for the describer."""
 

@@ -78,23 +78,23 @@ def begin(moment: IllustrateInput) -> Send:
 
 def after_generator(state: InHand) -> Send:
     """Every picture is judged."""
-    return Send("qa", state)
+    return Send("qa", {"moment": state["moment"]})
 
 
 def after_qa(state: InHand) -> Send | Literal["accept", "discard"]:
     """Keep the picture, redraw it with the next seed, ask for a better description, or give up."""
     match state["moment"]["verdict"]:
         case "regenerate":
-            return Send("generator", state)
+            return Send("generator", {"moment": state["moment"]})
         case "feedback":
-            return Send("feedback", state)
+            return Send("feedback", {"moment": state["moment"]})
         case end:
             return end
 
 
 def after_feedback(state: InHand) -> Send:
     """Every new description is drawn."""
-    return Send("generator", state)
+    return Send("generator", {"moment": state["moment"]})
 
 
 def after_describer(state: PairsState) -> Literal["more", "enough", "given up"]:
@@ -120,9 +120,11 @@ def _illustrated(
     graph.add_node("generator", on_moment(traced("generator", draw)), input_schema=InHand)
     graph.add_node("qa", on_moment(traced("qa", assess)), input_schema=InHand)
     graph.add_node("feedback", on_moment(traced("feedback", redescribe)), input_schema=InHand)
-    graph.add_conditional_edges("generator", Router(after_generator), ["qa"])
-    graph.add_conditional_edges("qa", Router(after_qa), {**ends, "regenerate": "generator", "feedback": "feedback"})
-    graph.add_conditional_edges("feedback", Router(after_feedback), ["generator"])
+    graph.add_conditional_edges("generator", Router(after_generator, of_written=True), ["qa"])
+    graph.add_conditional_edges(
+        "qa", Router(after_qa, of_written=True), {**ends, "regenerate": "generator", "feedback": "feedback"}
+    )
+    graph.add_conditional_edges("feedback", Router(after_feedback, of_written=True), ["generator"])
     return graph
 
 

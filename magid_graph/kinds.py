@@ -31,10 +31,8 @@ class Kind:
     recursion_limit: Callable[[Settings], int]
     given: Callable[[Any], Any]
     """What the graph starts with, from a row of the journal."""
-    concludes_from: str
-    """The one key of the state that is read at the end: to hand back the whole one at each step takes time."""
-    conclude: Callable[[str, Context, Any], Outcome]
-    """What became of an item whose graph run came to its end, from the value of that key; `None`: never written."""
+    conclude: Callable[[str, Context], Outcome]
+    """What became of an item whose graph run came to its end, from what the run left in its context."""
     has_work: Callable[[Journal, Settings, bool], bool]
     """Whether anything is left to do; or anything that was taken up again."""
     feed: Callable[[Journal, Desk, Settings, int | None, bool], Feed]
@@ -45,12 +43,12 @@ def _dialogue_given(row: Dialogue) -> DialogueInput:
     return {"key": row["key"], "turns": row["turns"]}
 
 
-def conclude(key: str, attempts: Sequence[Attempt] | None) -> Outcome:
+def conclude(key: str, attempts: Sequence[Attempt]) -> Outcome:
     """Of a dialogue: accepted when at least one picture was kept; else rejected, with the reason.
 
     A moment that ended because a check could not run is a fault: with the check mended, a retry may accept it.
     """
-    attempts = _in_order(attempts or ())
+    attempts = _in_order(attempts)
     if (unchecked := _unchecked(attempts)) is not None:
         return Outcome(key, "failed", "unchecked", unchecked["note"])
     if any(attempt["verdict"] == "accept" for attempt in attempts):
@@ -80,13 +78,13 @@ def _chain_given(row: Chain) -> ChainInput:
     }
 
 
-def conclude_chain(key: str, context: Context, ended: str | None) -> Outcome:
+def conclude_chain(key: str, context: Context) -> Outcome:
     """Accepted, with why it ended, when at least one pair was; else rejected, with the reason."""
     attempts = _in_order(context.attempts)
     if (unchecked := _unchecked(attempts)) is not None:
         return Outcome(key, "failed", "unchecked", unchecked["note"])
     if any(pair["accepted"] for pair in context.pairs):
-        return Outcome(key, "accepted", ended or "refused")
+        return Outcome(key, "accepted", context.ends[-1] if context.ends else "refused")
     return Outcome(key, "rejected", attempts[-1]["reason"] if attempts else "unsafe")
 
 
@@ -119,8 +117,7 @@ DIALOGUE = Kind(
     graph=lambda settings: Beginning(graph.dialogue(), "scanner"),
     recursion_limit=lambda settings: graph.recursion_limit(settings.retry),
     given=_dialogue_given,
-    concludes_from="attempts",
-    conclude=lambda key, context, attempts: conclude(key, attempts),
+    conclude=lambda key, context: conclude(key, context.attempts),
     has_work=lambda journal, settings, only_retried: journal.pending_count(only_retried=only_retried) > 0,
     feed=lambda journal, desk, settings, limit, only_retried: JournalFeed(journal, limit, only_retried=only_retried),
 )
@@ -132,7 +129,6 @@ PAIRS = Kind(
     graph=lambda settings: graph.chain(is_gated=settings.cycle.qa == "gate"),
     recursion_limit=graph.chain_recursion_limit,
     given=_chain_given,
-    concludes_from="ended",
     conclude=conclude_chain,
     has_work=has_work,
     feed=lambda journal, desk, settings, limit, only_retried: PairFeed(

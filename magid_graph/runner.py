@@ -114,25 +114,19 @@ class Runner:
         finally:
             self.progress.in_flight -= 1
 
-    async def _run_graph(self, item: Pending, context: Context) -> object:
-        """Run the graph to its end; the last value of what the kind concludes from."""
-        value: object = None
-        async for latest in self._graph.astream(
-            self._kind.given(item.row),
-            self._config,
-            context=context,
-            stream_mode="values",
-            output_keys=self._kind.concludes_from,
-        ):
-            value = latest
-        return value
+    async def _run_graph(self, item: Pending, context: Context) -> None:
+        """Run the graph to its end. All that is wanted of it is in the context: to be told of each step takes time."""
+        given = self._kind.given(item.row)
+        async for _ in self._graph.astream(given, self._config, context=context, stream_mode="custom"):
+            pass
 
     async def _outcome(self, item: Pending) -> Outcome:
         """Run the graph; a fault of this one item becomes its outcome."""
         key, context = item.row["key"], Context(self._desk, self._settings, retries=item.retries)
         started = time.perf_counter()
         try:
-            outcome = self._kind.conclude(key, context, await self._run_graph(item, context))
+            await self._run_graph(item, context)
+            outcome = self._kind.conclude(key, context)
         except RunStopped:
             raise
         except MagidError as fault:

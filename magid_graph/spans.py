@@ -73,6 +73,8 @@ def _kept(wrote: Any, context: Context) -> Any:
     """What the node wrote; what has rows of its own in the journal is kept for them."""
     context.attempts.extend(wrote.get("attempts", ()))
     context.pairs.extend(wrote.get("pairs", ()))
+    if wrote.get("ended"):
+        context.ends.append(wrote["ended"])
     return wrote
 
 

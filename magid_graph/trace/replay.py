@@ -150,9 +150,8 @@ async def _run(planned: Plan, desk: Desk, calls: CallsOfBranch) -> Outcome:
     try:
         with tracing_context(enabled=False):
             config = {"recursion_limit": kind.recursion_limit(settings)}
-            state = await _resumed(planned, settings).ainvoke(_given(planned), config, context=context)
-        ends = {**state, "attempts": context.attempts}
-        outcome = kind.conclude(row.key, context, ends.get(kind.concludes_from))
+            await _resumed(planned, settings).ainvoke(_given(planned), config, context=context)
+        outcome = kind.conclude(row.key, context)
     except RunStopped:
         raise
     except MagidError as fault:
