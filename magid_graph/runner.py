@@ -117,7 +117,7 @@ class Runner:
     async def _run_graph(self, item: Pending, context: Context) -> None:
         """Run the graph to its end. All that is wanted of it is in the context: to be told of each step takes time."""
         given = self._kind.given(item.row)
-        async for _ in self._graph.astream(given, self._config, context=context, stream_mode="custom"):
+        async for _ in self._graph.astream(given, self._config, context=context, stream_mode=[]):
             pass
 
     async def _outcome(self, item: Pending) -> Outcome:
