@@ -287,7 +287,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What one graph run works with, and the lists that it leaves for the journal."""
+    """What one graph run works with, and what it leaves: `spans`, `asked`, `attempts`, `pairs`, a chain's `ends`."""
 
     desk: Desk
     settings: Settings
@@ -298,7 +298,7 @@ class Context:
     spans: list[Span] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    """Kept here too, because the state of a graph run that fails is lost."""
+    """Kept here as well as in the state, which is lost when a graph run fails and not read when it succeeds."""
     pairs: list[Pair] = field(default_factory=list)
     ends: list[End] = field(default_factory=list)
     """Why a chain has no next iteration; nothing while it goes on."""

@@ -78,23 +78,28 @@ def begin(moment: IllustrateInput) -> Send:
 
 def after_generator(state: InHand) -> Send:
     """Every picture is judged."""
-    return Send("qa", {"moment": state["moment"]})
+    return _on_to("qa", state)
 
 
 def after_qa(state: InHand) -> Send | Literal["accept", "discard"]:
     """Keep the picture, redraw it with the next seed, ask for a better description, or give up."""
     match state["moment"]["verdict"]:
         case "regenerate":
-            return Send("generator", {"moment": state["moment"]})
+            return _on_to("generator", state)
         case "feedback":
-            return Send("feedback", {"moment": state["moment"]})
+            return _on_to("feedback", state)
         case end:
             return end
 
 
 def after_feedback(state: InHand) -> Send:
     """Every new description is drawn."""
-    return Send("generator", {"moment": state["moment"]})
+    return _on_to("generator", state)
+
+
+def _on_to(node: str, state: InHand) -> Send:
+    """The moment in hand goes on to this node, and nothing else does."""
+    return Send(node, {"moment": state["moment"]})
 
 
 def after_describer(state: PairsState) -> Literal["more", "enough", "given up"]:
@@ -104,12 +109,12 @@ def after_describer(state: PairsState) -> Literal["more", "enough", "given up"]:
 
 def begin_chain(state: ChainState) -> Send | Literal["given picture"]:
     """A chain that begins with a picture looks at it first."""
-    return "given picture" if "drawing" in state["moment"] else Send("generator", {"moment": state["moment"]})
+    return "given picture" if "drawing" in state["moment"] else _on_to("generator", state)
 
 
 def after_captioner(state: ChainState) -> Send | End:
     """Draw what the caption says, unless the chain has come to one of its ends."""
-    return state["ended"] or Send("generator", {"moment": state["moment"]})
+    return state["ended"] or _on_to("generator", state)
 
 
 def _illustrated(
@@ -138,7 +143,7 @@ def illustrate() -> Any:
 def illustrate_from(node: str) -> Any:
     """The same graph for a moment that has come as far as this node: its state goes in as `moment`."""
     graph = StateGraph(Resumed, context_schema=Context, output_schema=Illustrated)
-    graph.add_conditional_edges(START, Router(lambda state: Send(node, {"moment": state["moment"]})), [node])
+    graph.add_conditional_edges(START, Router(lambda state: _on_to(node, state)), [node])
     return compiled(_illustrated(graph), "illustrate")
 
 
@@ -180,7 +185,7 @@ def chain_from(node: str, *, is_gated: bool = True) -> Any:
 
 def _on(node: str, state: ChainState) -> Send | str:
     """The captioner sees the whole chain, the others are sent the iteration in hand."""
-    return node if node == "captioner" else Send(node, {"moment": state["moment"]})
+    return node if node == "captioner" else _on_to(node, state)
 
 
 def _chained(graph: StateGraph[Any, Context, Any, Any], *, is_gated: bool) -> StateGraph[Any, Context, Any, Any]:

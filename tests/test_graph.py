@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langgraph.graph import END, START, StateGraph
 from PIL import Image
+from typing_extensions import TypedDict
 
 from magid_graph import graph
 from magid_graph.config import Retry
@@ -26,6 +28,7 @@ from magid_graph.models.fake import (
     FakeTextToImage,
     obedient,
 )
+from magid_graph.routing import Router, compiled
 from tests.graph_runs import BOAT, Fakes, NotedChat, NotedPainter, answer, desk, fake_settings, run_dialogue, turns
 
 if TYPE_CHECKING:
@@ -459,6 +462,29 @@ async def test_a_callback_handler_hears_of_each_node(tmp_path: Path) -> None:
         untold = await graph.dialogue().ainvoke(given, context=Context(opened, settings))
     assert [name for name in listener.heard if name in ("scanner", "generator", "qa")] == ["scanner", "generator", "qa"]
     assert told == untold
+
+
+@pytest.mark.parametrize(("of_written", "read"), [(True, {"turn"}), (False, {"key", "turn"})])
+async def test_a_router_reads_the_state_or_what_its_node_wrote(of_written: bool, read: set[str]) -> None:
+    class State(TypedDict):
+        key: str
+        turn: int
+
+    async def node(state: State) -> dict[str, int]:
+        return {"turn": 1}
+
+    def route(state: State) -> str:
+        seen.append({**state})
+        return "on"
+
+    seen: list[dict[str, object]] = []
+    made: StateGraph[Any, Context, Any, Any] = StateGraph(State, context_schema=Context)
+    made.add_node("node", node)
+    made.add_edge(START, "node")
+    made.add_conditional_edges("node", Router(route, of_written=of_written), {"on": END})
+    await compiled(made, "made").ainvoke({"key": "a", "turn": 0})
+    assert [set(one) for one in seen] == [read]
+    assert seen[0]["turn"] == 1
 
 
 async def test_each_moment_goes_its_own_way(tmp_path: Path) -> None:
