@@ -8,7 +8,7 @@ from typing import Any
 
 from magid_graph.config import Generator, Loaded, Settings
 from magid_graph.errors import InputError
-from magid_graph.protocol import rough_tokens, windows
+from magid_graph.protocol import render_turns, rough_tokens, windows
 from magid_graph.readers import Input
 from magid_graph.records import Turn, is_bad
 from magid_graph.room import room_for_dialogue
@@ -56,7 +56,8 @@ def plan_of(source: Input, loaded: Loaded, *, limit: int | None) -> dict[str, An
 def _add(sums: _Sums, turns: Sequence[Turn], settings: Settings, budget: int) -> None:
     sums.dialogues += 1
     sums.turns += len(turns)
-    sums.windows += len(windows(turns, budget, settings.scanner.window_overlap, rough_tokens))
+    lines = render_turns(turns, range(len(turns)))
+    sums.windows += len(windows(lines, budget, settings.scanner.window_overlap, rough_tokens))
     sums.moments += min(len(turns), settings.scanner.max_images_per_dialogue or len(turns))
 
 

@@ -18,6 +18,7 @@ from magid_graph.protocol import (
     parse_scan,
     parse_shortened,
     render_dialogue,
+    render_turns,
     rough_tokens,
     windows,
 )
@@ -238,7 +239,7 @@ def test_no_turn_poses_as_another_or_as_a_reply(texts: list[str]) -> None:
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(10, 80), st.integers(0, 5))
 def test_windows_cover_all_turns_within_the_budget(sizes: list[int], budget: int, overlap: int) -> None:
     turns = [turn("x" * size) for size in sizes]
-    found = windows(turns, budget, overlap, len)
+    found = windows(render_turns(turns, range(len(turns))), budget, overlap, len)
     assert {index for window in found for index in window} == set(range(len(turns)))
     for window in found:
         assert len(window) == 1 or len(render_dialogue(turns, window)) + 1 <= budget
@@ -248,7 +249,7 @@ def test_windows_cover_all_turns_within_the_budget(sizes: list[int], budget: int
 
 
 def test_a_dialogue_that_fits_is_one_window() -> None:
-    assert windows([turn("hi")] * 4, 1000, 2, rough_tokens) == [range(4)]
+    assert windows(["hi"] * 4, 1000, 2, rough_tokens) == [range(4)]
     assert windows([], 1000, 2, rough_tokens) == []
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from magid_graph.protocol.descriptions import check as check_description
 from magid_graph.protocol.descriptions import normalised
 from magid_graph.protocol.replies import Found, parse_feedback, parse_numbered, parse_scan, parse_shortened, read_list
-from magid_graph.protocol.transcript import harmless, merge_found, render_dialogue, rough_tokens, windows
+from magid_graph.protocol.transcript import harmless, merge_found, render_dialogue, render_turns, rough_tokens, windows
 
 __all__ = [
     "Found",
@@ -23,6 +23,7 @@ __all__ = [
     "parse_shortened",
     "read_list",
     "render_dialogue",
+    "render_turns",
     "rough_tokens",
     "windows",
 ]

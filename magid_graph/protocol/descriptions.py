@@ -37,6 +37,7 @@ _CONVERSATION = _set_of(
     "has had do does did will would can could should let's it's that's here's there's what's look here check wow hey "
     "hi thanks thank please just yes yeah no oh lol"
 )
+_ALPHANUMERIC = re.compile(r"[^\W_]")
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'(?!\w)|‘[^’]*’(?!\w)")
 _QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("`", "`"), ("**", "**"), ("*", "*"))
@@ -61,7 +62,7 @@ def unquoted(text: str) -> str:
 
 def check(description: str, *, what: str, utterance: str = "") -> None:
     """Raise `ReplyFault` unless the description can be drawn as it is. `what` names it in the message."""
-    if sum(character.isalnum() for character in description) < 2:
+    if len(_ALPHANUMERIC.findall(description)) < 2:
         raise ReplyFault(f"{what} is empty; describe what the picture shows")
     if is_refusal(description):
         raise ReplyFault(f"{what} is a refusal; describe what the picture shows, or leave that utterance out")

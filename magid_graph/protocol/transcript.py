@@ -23,21 +23,26 @@ def render_dialogue(turns: Sequence[Turn], indices: Iterable[int], *, max_chars:
     get angle quotes (`‹result›`), and a quoted `Utterance: 3:` loses its colons, so that no turn can pose as another
     one or as a reply. `max_chars` cuts each turn's text.
     """
-    return "\n".join(f"Utterance: {index}: {_line(turns[index], max_chars)}" for index in indices)
+    return "\n".join(render_turns(turns, indices, max_chars=max_chars))
 
 
-def windows(turns: Sequence[Turn], budget_tokens: int, overlap: int, estimate: Callable[[str], int]) -> list[range]:
+def render_turns(turns: Sequence[Turn], indices: Iterable[int], *, max_chars: int | None = None) -> list[str]:
+    """The lines of `render_dialogue`."""
+    return [f"Utterance: {index}: {_line(turns[index], max_chars)}" for index in indices]
+
+
+def windows(lines: Sequence[str], budget_tokens: int, overlap: int, estimate: Callable[[str], int]) -> list[range]:
     """Ranges that cover all turns, each within the budget; neighbours share up to `overlap` turns.
 
-    A turn that is larger than the budget gets a window of its own: render it with `max_chars`.
+    `lines`: the turns as `render_turns` shows them. One that is larger than the budget gets a window of its own:
+    render it again with `max_chars`.
     """
-    everything = range(len(turns))
-    if turns and estimate(render_dialogue(turns, everything)) <= budget_tokens:
-        return [everything]
-    costs = [estimate(render_dialogue(turns, [index]) + "\n") for index in everything]
+    if lines and estimate("\n".join(lines)) <= budget_tokens:
+        return [range(len(lines))]
+    costs = [estimate(f"{line}\n") for line in lines]
     found: list[range] = []
     start = end = 0
-    while end < len(turns):
+    while end < len(lines):
         start = _next_start(costs, budget_tokens, max(start, end - overlap), end)
         end = _fill(costs, budget_tokens, start)
         found.append(range(start, end))
