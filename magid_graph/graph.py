@@ -125,11 +125,9 @@ def _illustrated(
     graph.add_node("generator", on_moment(traced("generator", draw)), input_schema=InHand)
     graph.add_node("qa", on_moment(traced("qa", assess)), input_schema=InHand)
     graph.add_node("feedback", on_moment(traced("feedback", redescribe)), input_schema=InHand)
-    graph.add_conditional_edges("generator", Router(after_generator, of_written=True), ["qa"])
-    graph.add_conditional_edges(
-        "qa", Router(after_qa, of_written=True), {**ends, "regenerate": "generator", "feedback": "feedback"}
-    )
-    graph.add_conditional_edges("feedback", Router(after_feedback, of_written=True), ["generator"])
+    graph.add_conditional_edges("generator", Router(after_generator), ["qa"])
+    graph.add_conditional_edges("qa", Router(after_qa), {**ends, "regenerate": "generator", "feedback": "feedback"})
+    graph.add_conditional_edges("feedback", Router(after_feedback), ["generator"])
     return graph
 
 

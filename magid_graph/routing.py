@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.channels import EphemeralValue, LastValue
 from langgraph.graph import StateGraph
 from langgraph.runtime import Runtime
 
@@ -59,15 +60,14 @@ def on_chain(node: ChainNode) -> Callable[..., Awaitable[Any]]:
 
 
 class Router(Runnable[Any, Any]):
-    """A function from the state, or from no more than what its node wrote, to where to go next.
+    """A function from the state to where to go next.
 
     Given as it is, LangGraph runs a router in a task of its own with callbacks, and one that is not async in a thread:
     a tenth of a dialogue's time.
     """
 
-    def __init__(self, route: Callable[[Any], Any], *, of_written: bool = False) -> None:
+    def __init__(self, route: Callable[[Any], Any]) -> None:
         self.name = route.__name__
-        self.of_written = of_written
         self._route = route
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
@@ -81,12 +81,16 @@ class Step(Runnable[Any, Any]):
     """A node and what writes its values, one after the other.
 
     LangGraph runs the two as a chain, in a task of its own, that tells of every link's beginning and end. Where nobody
-    listens (no callback handler) that is a fifteenth of a dialogue's time for nothing.
+    listens (no callback handler) that is a fifteenth of a dialogue's time for nothing. And it copies all channels to
+    show a router what its node was given with what the node wrote in it: a twentieth, for what is at hand.
     """
 
-    def __init__(self, chain: Runnable[Any, Any], links: Sequence[Runnable[Any, Any]]) -> None:
+    def __init__(
+        self, chain: Runnable[Any, Any], links: Sequence[Runnable[Any, Any]], channels: Mapping[str, Any]
+    ) -> None:
         self.name = chain.name
-        self._chain, self._links = chain, links
+        self._chain, self._node = chain, links[0]
+        self._others = [(link, _routes_by_what_is_at_hand(link, channels)) for link in links[1:]]
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         return self._chain.invoke(input, config, **kwargs)
@@ -94,19 +98,21 @@ class Step(Runnable[Any, Any]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         if config is None or _has_listeners(config):
             return await self._chain.ainvoke(input, config, **kwargs)
-        for link in self._links:
-            input = await link.ainvoke(input, config)
-        return input
+        wrote = await self._node.ainvoke(input, config)
+        for link, is_at_hand in self._others:
+            if is_at_hand:
+                await link.ainvoke({**input, **wrote}, config, reader=None)
+            else:
+                await link.ainvoke(wrote, config)
+        return wrote
 
 
-def _read_only_what_was_written(link: Any) -> None:
-    """Spare the link of a router that needs no more the copy of the whole state that LangGraph makes for it.
-
-    A twentieth of a dialogue's time: every channel is copied, and written to, for each decision.
-    """
-    branch = getattr(getattr(link, "afunc", None), "__self__", None)
-    if getattr(getattr(branch, "path", None), "of_written", False):
-        link.kwargs["reader"] = None
+def _routes_by_what_is_at_hand(link: Any, channels: Mapping[str, Any]) -> bool:
+    """Whether this link is a router of values that a write replaces; what is gathered must be read from its channel."""
+    reader = getattr(link, "kwargs", {}).get("reader")
+    if reader is None:
+        return False
+    return all(isinstance(channels[name], (LastValue, EphemeralValue)) for name in reader.keywords["select"])
 
 
 def _has_listeners(config: RunnableConfig) -> bool:
@@ -120,10 +126,8 @@ def compiled(graph: StateGraph[Any, Context, Any, Any], name: str) -> Any:
     for node in made.nodes.values():
         chain = node.node
         if chain is not None and (links := getattr(chain, "steps", None)):
-            for link in links:
-                _read_only_what_was_written(link)
             # `node` is a cached property, and keeps what it has found here.
-            vars(node)["node"] = Step(chain, links)
+            vars(node)["node"] = Step(chain, links, made.channels)
     return made
 
 

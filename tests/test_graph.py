@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import operator
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import pytest
@@ -464,27 +465,38 @@ async def test_a_callback_handler_hears_of_each_node(tmp_path: Path) -> None:
     assert told == untold
 
 
-@pytest.mark.parametrize(("of_written", "read"), [(True, {"turn"}), (False, {"key", "turn"})])
-async def test_a_router_reads_the_state_or_what_its_node_wrote(of_written: bool, read: set[str]) -> None:
-    class State(TypedDict):
-        key: str
+async def test_a_router_sees_what_langgraph_would_show_it() -> None:
+    class Given(TypedDict):
         turn: int
 
-    async def node(state: State) -> dict[str, int]:
-        return {"turn": 1}
+    class Gathered(TypedDict):
+        kept: Annotated[list[int], operator.add]
+
+    class State(Given, Gathered):
+        said: str
+
+    async def speak(state: Given) -> dict[str, object]:
+        return {"said": "yes", "turn": state["turn"] + 1}
+
+    async def gather(state: Gathered) -> dict[str, object]:
+        return {"kept": [len(state["kept"])]}
 
     def route(state: State) -> str:
         seen.append({**state})
         return "on"
 
     seen: list[dict[str, object]] = []
-    made: StateGraph[Any, Context, Any, Any] = StateGraph(State, context_schema=Context)
-    made.add_node("node", node)
-    made.add_edge(START, "node")
-    made.add_conditional_edges("node", Router(route, of_written=of_written), {"on": END})
-    await compiled(made, "made").ainvoke({"key": "a", "turn": 0})
-    assert [set(one) for one in seen] == [read]
-    assert seen[0]["turn"] == 1
+    drawn: StateGraph[Any, Context, Any, Any] = StateGraph(State, context_schema=Context)
+    drawn.add_node("speak", speak, input_schema=Given)
+    drawn.add_node("gather", gather, input_schema=Gathered)
+    drawn.add_edge(START, "speak")
+    drawn.add_conditional_edges("speak", Router(route), {"on": "gather"})
+    drawn.add_conditional_edges("gather", Router(route), {"on": END})
+    made, given = compiled(drawn, "made"), {"turn": 0, "kept": [7, 7]}
+    await made.ainvoke(given)
+    # Where somebody listens, the step is LangGraph's own.
+    await made.ainvoke(given, {"callbacks": [Listener()]})
+    assert seen[:2] == seen[2:] == [{"turn": 1, "said": "yes"}, {"kept": [7, 7, 2]}]
 
 
 async def test_each_moment_goes_its_own_way(tmp_path: Path) -> None:
