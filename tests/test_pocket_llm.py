@@ -146,6 +146,6 @@ def test_a_scanner_grammar_takes_no_other_index_and_no_more_pictures_than_allowe
 @needs_weights
 def test_held_out_dialogues_are_scanned_well(ask: pocket_llm.Asker) -> None:
     # A quick look; `python -m benchmarks.pocket_llm` measures against the bars.
-    results = [pocket_llm.scan(ask, case) for case in pocket_llm.held_out_cases(25)]
+    results = [pocket_llm.scan(ask, case) for case in pocket_llm.kept_cases(pocket_llm.HELD_OUT, 25)]
     assert pocket_llm.parsed(results) == 1
     assert pocket_llm.f1(results) > 0.6

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from training.pocket.phrases import Split, Topic, choose, frames, nonsense, pick_thing, words
+from training.pocket.phrases import Split, Style, Topic, choose, frames, nonsense, pick_thing, words
 
 
 @dataclass(slots=True)
@@ -43,15 +43,32 @@ def turn_of(part: str, topic: Topic, template: str) -> Turn:
         return Turn(sentence(topic.say(text)))
     caption = topic.caption(text, template)
     shows_thing = not template or "{a}" in template or "{n}" in template
-    names = (
-        [topic.thing.word, topic.thing.name]
-        if shows_thing
-        else [w for w in caption.split() if len(w) > 3 and w != "with"]
-    )
     if "{person}" in template:
-        names.append(topic.words["person"].split()[-1])
-    shown = topic.captions["a"] if shows_thing else topic.words["person"] if "{person}" in template else caption
-    return Turn(sentence(topic.say(text[1:])), caption, tuple(names) or (caption,), shown)
+        shown, names = topic.words["person"], heads(topic.words["person"])
+    else:
+        shown = main_thing(caption)
+        names = heads(shown)
+    if shows_thing:
+        shown, names = topic.captions["a"], (topic.thing.word, topic.thing.name)
+    return Turn(sentence(topic.say(text[1:])), caption, names, shown)
+
+
+def main_thing(caption: str) -> str:
+    """A caption's first words, up to where they go on to say where the thing is or what it does."""
+    said = caption.split()
+    for at, word in enumerate(said[2:], 2):
+        after = said[at + 1] if at + 1 < len(said) else ""
+        is_doing = (
+            word.endswith("ing") and word not in words("things_in_ing") and (not after or after in words("joints"))
+        )
+        if is_doing or (word in words("joints") and word not in words("articles")):
+            return " ".join(said[:at])
+    return caption
+
+
+def heads(shown: str) -> tuple[str, ...]:
+    """The nouns that name a thing: the last word, and of "a bowl of plums" the bowl too."""
+    return tuple(part.split()[-1] for part in reversed(shown.split(" of ")) if part.split())
 
 
 def sentence(text: str) -> str:
@@ -66,9 +83,9 @@ def exchange(frame: str, topic: Topic) -> list[Turn]:
     return [turn_of(part, topic, template) for part in choose(body, topic.rng).split(" // ")]
 
 
-def share(rng: random.Random, split: Split) -> tuple[list[Turn], Topic]:
+def share(rng: random.Random, split: Split, style: Style) -> tuple[list[Turn], Topic]:
     """An exchange that shows something, with the reactions to it."""
-    sections = frames("shares", split)
+    sections = frames("shares", split, style)
     section = rng.choices([*sections], [len(found) for found in sections.values()])[0]
     category = "" if section == "any" else rng.choice(section.split())
     topic = Topic.about(rng, split, pick_thing(rng, split, category))
@@ -80,22 +97,22 @@ def share(rng: random.Random, split: Split) -> tuple[list[Turn], Topic]:
     return turns, topic
 
 
-def talk(rng: random.Random, split: Split, theme: str, topic: Topic | None) -> list[Turn]:
+def talk(rng: random.Random, split: Split, theme: str, topic: Topic | None, style: Style = "plain") -> list[Turn]:
     """An exchange that shows nothing."""
     about = topic if topic and rng.random() < 0.4 else Topic.about(rng, split, pick_thing(rng, split))
-    turns = exchange(rng.choice(frames("talk", split)[theme]), about)
+    turns = exchange(rng.choice(frames("talk", split, style)[theme]), about)
     return turns[: rng.choice([1, 2, 3])]
 
 
-def segments(rng: random.Random, split: Split) -> tuple[list[list[Turn]], list[str]]:
+def segments(rng: random.Random, split: Split, plain: float) -> tuple[list[list[Turn]], list[str]]:
     """The exchanges of a dialogue in order, and the themes of those that show nothing."""
     shares = rng.choices([0, 1, 2, 3], [0.3, 0.38, 0.24, 0.08])[0]
     parts: list[list[Turn]] = []
     topic: Topic | None = None
     for _ in range(shares):
-        turns, topic = share(rng, split)
+        turns, topic = share(rng, split, style_of(rng, plain))
         parts.append(turns)
-    sections = frames("talk", split)
+    sections = frames("talk", split, style := style_of(rng, plain))
     ordinary = [key for key in sections if key not in ("greetings", "closings")]
     weights = [len(sections[key]) ** 0.75 for key in ordinary]
     favourites = rng.choices(ordinary, weights, k=2)
@@ -103,15 +120,20 @@ def segments(rng: random.Random, split: Split) -> tuple[list[list[Turn]], list[s
     themes: list[str] = []
     while length < wanted or not themes:
         theme = rng.choice(favourites) if rng.random() < 0.6 else rng.choices(ordinary, weights)[0]
-        parts.append(talk(rng, split, theme, topic))
+        parts.append(talk(rng, split, theme, topic, style))
         length += len(parts[-1])
         themes.append(theme)
     rng.shuffle(parts)
-    if rng.random() < 0.45 and "greetings" in sections:
+    usual = frames("talk", split)
+    if rng.random() < 0.45 and "greetings" in usual:
         parts.insert(0, talk(rng, split, "greetings", topic))
-    if rng.random() < 0.35 and "closings" in sections:
+    if rng.random() < 0.35 and "closings" in usual:
         parts.append(talk(rng, split, "closings", topic))
     return parts, sorted(set(themes), key=themes.count, reverse=True)
+
+
+def style_of(rng: random.Random, plain: float) -> Style:
+    return "plain" if rng.random() < plain else "free"
 
 
 def merge_some(turns: list[Turn], rng: random.Random) -> list[Turn]:
@@ -209,7 +231,8 @@ def anything(rng: random.Random) -> str:
 @cache
 def small_talk() -> tuple[str, ...]:
     """The words of the frames that show nothing."""
-    lines = [line for section in frames("talk", "train").values() for line in section]
+    styles: tuple[Style, ...] = ("plain", "free")
+    lines = [line for style in styles for section in frames("talk", "train", style).values() for line in section]
     return tuple(sorted({word for line in lines for word in line.split() if word.isalpha()}))
 
 
@@ -224,19 +247,19 @@ def give_speakers(turns: list[Turn], rng: random.Random) -> None:
         at += 0 if rng.random() < 0.1 else 1
 
 
-def dialogue(rng: random.Random, split: Split) -> Dialogue:
-    """An invented dialogue of 3 to about 16 turns with 0 to 3 that show something."""
-    parts, themes = segments(rng, split)
+def dialogue(rng: random.Random, split: Split, plain: float = 0.45) -> Dialogue:
+    """An invented dialogue of 3 to about 16 turns with 0 to 3 that show something, a share of them plain."""
+    parts, themes = segments(rng, split, plain)
     turns = styled(merge_some([turn for part in parts for turn in part], rng), rng)
-    if split == "train" and rng.random() < 0.4:
+    if split == "train" and rng.random() < 0.25:
         turns = strewn(turns, rng)
     if rng.random() < 0.5:
         give_speakers(turns, rng)
     return Dialogue(turns[:18], themes)
 
 
-def dialogues(seed: int, split: Split) -> Iterator[Dialogue]:
+def dialogues(seed: int, split: Split, plain: float = 0.45) -> Iterator[Dialogue]:
     """Without end."""
     rng = random.Random(f"{split}-{seed}")
     while True:
-        yield dialogue(rng, split)
+        yield dialogue(rng, split, plain)

@@ -18,6 +18,8 @@ from typing import Literal
 
 Split = Literal["train", "held_out"]
 Number = Literal["one", "many", "mass"]
+Style = Literal["plain", "free"]
+"""Short messages with few words beside the thing, or messages of all kinds of people (`talk/free`)."""
 
 HERE = Path(__file__).parent
 CHOICE = re.compile(r"\(([^()]*)\)")
@@ -132,11 +134,12 @@ def table(name: str) -> tuple[tuple[str, ...], ...]:
 
 
 @cache
-def frames(name: str, split: Split) -> dict[str, tuple[str, ...]]:
+def frames(name: str, split: Split, style: Style = "plain") -> dict[str, tuple[str, ...]]:
     """The frames of a file, and of those whose names it begins, by section, without the sections that a split lacks."""
     sections: dict[str, list[str]] = {}
     current: list[str] = sections.setdefault("", [])
-    for path in sorted((HERE / "talk").glob(f"{name}*.txt")):
+    folder = HERE / "talk" / "free" if style == "free" else HERE / "talk"
+    for path in sorted(folder.glob(f"{name}*.txt")):
         for line in lines(path):
             if line.startswith("[") and line.endswith("]"):
                 current = sections.setdefault(line[1:-1], [])
@@ -178,7 +181,7 @@ def invented(rng: random.Random, category: str) -> Thing:
 @cache
 def ordinary_words() -> tuple[str, ...]:
     """The words of the frames and lists, which make names as good as any, without the other split's."""
-    texts = " ".join(line for path in sorted((HERE / "talk").glob("*.txt")) for line in lines(path))
+    texts = " ".join(line for path in sorted((HERE / "talk").rglob("*.txt")) for line in lines(path))
     return tuple(word for word in sorted(set(re.findall(r"\b[a-z]{4,}\b", texts))) if not is_reserved(word, 9))
 
 
