@@ -55,9 +55,7 @@ async def _scan_window(ctx: Context, key: str, turns: Sequence[Turn], indices: r
     )
 
 
-def _grammar(ctx: Context, turns: Sequence[Turn], indices: range, limit: int | None) -> str | None:
-    if not ctx.desk.models.chat.can_constrain:
-        return None
+def _grammar(ctx: Context, turns: Sequence[Turn], indices: range, limit: int | None) -> str:
     is_brief = ctx.settings.scanner.is_brief
     said = [turns[i]["text"] for i in indices] if is_brief else None
     return scanner_grammar(indices, limit or len(indices), is_brief=is_brief, said=said)

@@ -14,22 +14,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from magid_graph.models.wording import PLAIN
+from magid_graph.models.wording import LOOK_BACK, PLAIN
+from magid_graph.protocol import normalised
 from training.pocket.dialogues import Turn, exchange
-from training.pocket.phrases import Topic, lines, other_things, pick_thing, world_things
+from training.pocket.phrases import HERE, Topic, lines, other_things, pick_thing, world_things
 
 TRIALS = 25
 """Topics with which each frame is tried."""
-LOOK_BACK = 4
-"""Turns before the one that shows something, of whose words its caption may be made."""
 MOST_WORDS = 17
-_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 
 def faults(path: Path, show: int = 0) -> Iterator[tuple[int, str, str]]:
     """Line number, frame and what is wrong with it."""
     is_talk = path.name.startswith("talk")
-    known = {line for other in path.parent.glob("*.txt") if other != path for line in lines(other)}
+    known = {line for other in (HERE / "talk").rglob("*.txt") if other != path.resolve() for line in lines(other)}
     categories = {thing.category for thing in (*world_things(), *other_things())}
     section: list[str] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -75,13 +73,9 @@ def _fault_of(turns: list[Turn], at: int) -> str | None:
         return None
     if len(turn.caption.split()) > MOST_WORDS:
         return f"the caption `{turn.caption}` is long"
-    said = set(_words(" ".join(one.text for one in turns[max(0, at - LOOK_BACK) : at + 1])))
-    strange = [word for word in _words(turn.caption) if word not in said | PLAIN]
+    said = set(normalised(" ".join(one.text for one in turns[max(0, at - LOOK_BACK) : at + 1])).split())
+    strange = [word for word in normalised(turn.caption).split() if word not in said | PLAIN]
     return f"the caption `{turn.caption}` has words that were not said: {strange}" if strange else None
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower())
 
 
 def main() -> None:

@@ -10,6 +10,9 @@ from functools import cache
 
 from training.pocket.phrases import Split, Style, Topic, choose, frames, nonsense, pick_thing, words
 
+PLAIN_SHARE = 0.45
+"""Of the exchanges that dialogues are put together from; the others are of the free style."""
+
 
 @dataclass(slots=True)
 class Turn:
@@ -43,25 +46,21 @@ def turn_of(part: str, topic: Topic, template: str) -> Turn:
         return Turn(sentence(topic.say(text)))
     caption = topic.caption(text, template)
     shows_thing = not template or "{a}" in template or "{n}" in template
-    if "{person}" in template:
-        shown, names = topic.words["person"], heads(topic.words["person"])
-    else:
-        shown = main_thing(caption)
-        names = heads(shown)
     if shows_thing:
         shown, names = topic.captions["a"], (topic.thing.word, topic.thing.name)
+    else:
+        shown = topic.words["person"] if "{person}" in template else main_thing(caption)
+        names = heads(shown)
     return Turn(sentence(topic.say(text[1:])), caption, names, shown)
 
 
 def main_thing(caption: str) -> str:
     """A caption's first words, up to where they go on to say where the thing is or what it does."""
-    said = caption.split()
+    said, following = caption.split(), {*words("joints"), *words("articles")}
     for at, word in enumerate(said[2:], 2):
-        after = said[at + 1] if at + 1 < len(said) else ""
-        is_doing = (
-            word.endswith("ing") and word not in words("things_in_ing") and (not after or after in words("joints"))
-        )
-        if is_doing or (word in words("joints") and word not in words("articles")):
+        is_doing = word.endswith("ing") and word not in words("things_in_ing")
+        # "a boy riding a pony", but not "a rocking chair".
+        if word in words("joints") or (is_doing and (at + 1 == len(said) or said[at + 1] in following)):
             return " ".join(said[:at])
     return caption
 
@@ -247,7 +246,7 @@ def give_speakers(turns: list[Turn], rng: random.Random) -> None:
         at += 0 if rng.random() < 0.1 else 1
 
 
-def dialogue(rng: random.Random, split: Split, plain: float = 0.45) -> Dialogue:
+def dialogue(rng: random.Random, split: Split, plain: float = PLAIN_SHARE) -> Dialogue:
     """An invented dialogue of 3 to about 16 turns with 0 to 3 that show something, a share of them plain."""
     parts, themes = segments(rng, split, plain)
     turns = styled(merge_some([turn for part in parts for turn in part], rng), rng)
@@ -258,7 +257,7 @@ def dialogue(rng: random.Random, split: Split, plain: float = 0.45) -> Dialogue:
     return Dialogue(turns[:18], themes)
 
 
-def dialogues(seed: int, split: Split, plain: float = 0.45) -> Iterator[Dialogue]:
+def dialogues(seed: int, split: Split, plain: float = PLAIN_SHARE) -> Iterator[Dialogue]:
     """Without end."""
     rng = random.Random(f"{split}-{seed}")
     while True:
