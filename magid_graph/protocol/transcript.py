@@ -37,7 +37,8 @@ def windows(lines: Sequence[str], budget_tokens: int, overlap: int, estimate: Ca
     `lines`: the turns as `render_turns` shows them. One that is larger than the budget gets a window of its own:
     render it again with `max_chars`.
     """
-    if lines and estimate("\n".join(lines)) <= budget_tokens:
+    # With the line end of the last one, as it is counted in a window.
+    if lines and estimate("\n".join([*lines, ""])) <= budget_tokens:
         return [range(len(lines))]
     costs = [estimate(f"{line}\n") for line in lines]
     found: list[range] = []
