@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from typing_extensions import TypedDict
 
 from magid_graph.diagram import Diagram
-from magid_graph.records import Attempt, ImageFile
+from magid_graph.records import ImageFile
 from magid_graph.trace.reading import Trace
 from magid_graph.trace.steps import Step
 
@@ -88,10 +88,6 @@ def times(step: Step) -> int:
     """How many branches begin after a node run: the scanner's edge is taken once for each moment."""
     moments = step.wrote.get("moments")
     return max(1, len(moments)) if isinstance(moments, list) else 1
-
-
-def accepted(attempts: Iterable[Attempt]) -> list[Attempt]:
-    return [attempt for attempt in attempts if attempt["verdict"] == "accept"]
 
 
 def _step(step: Step, started: float, edges: Edges) -> dict[str, Any]:

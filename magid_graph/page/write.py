@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -19,10 +20,10 @@ from magid_graph.diagram import as_svg, diagram_of, style
 from magid_graph.exporters.files import replacing
 from magid_graph.graph import GRAPHS, bounds
 from magid_graph.page.items import Edges, IndexRow, detail, images, index_row
-from magid_graph.page.overview import Overview
 from magid_graph.page.thumbnails import thumbnail
 from magid_graph.readers.text import normalise
 from magid_graph.records import ItemState
+from magid_graph.trace.glance import Glance
 from magid_graph.trace.reading import Reading, Trace
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class _Page:
         self._edges = Edges(self._diagram)
         self._images = _address(run.path, path.parent)
         self._index: list[IndexRow] = []
-        self._overview = Overview()
+        self._seen = Glance(reading.limits)
+        self._taken: Counter[str] = Counter()
 
     def chunks(self, traces: Iterable[Trace]) -> Iterator[tuple[str, str]]:
         """The details of some items, packed, and their pictures, if the page carries them."""
@@ -116,7 +118,8 @@ class _Page:
                 "images": self._images,
                 "left_out": self.left_out,
                 "chunk": CHUNK,
-                "overview": self._overview.as_json(),
+                "glance": self._seen.as_json(),
+                "edges": self._taken,
                 "items": self._index,
             }
         )
@@ -139,7 +142,8 @@ class _Page:
     def _note(self, trace: Trace) -> None:
         taken = self._edges.taken(trace.steps)
         self._index.append(index_row(trace, taken))
-        self._overview.add(trace, taken)
+        self._seen.add(trace)
+        self._taken.update(taken)
 
     def _thumbnails(self, traces: Iterable[Trace]) -> dict[str, str]:
         found = {image["path"]: thumbnail(self._run.path, image) for trace in traces for image in images(trace)}

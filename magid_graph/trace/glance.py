@@ -42,8 +42,18 @@ class Histogram(TypedDict):
     low: float
     high: float
     bins: list[int]
+    kept: list[int]
+    """Those of `bins` whose pictures were kept."""
     passed: int
     refused: int
+
+
+@dataclass(slots=True)
+class _Scores:
+    """The values of one score, of pictures that were kept and of others."""
+
+    kept: array[float] = field(default_factory=lambda: array("d"))
+    others: array[float] = field(default_factory=lambda: array("d"))
 
 
 @dataclass(slots=True)
@@ -55,6 +65,8 @@ class Glance:
     """By state."""
     why: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """By state, then by reason or cause; `given up` counts moments of items that ended otherwise too."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Items by each reason why they, or moments of theirs, have no picture."""
     moments: int = 0
     edges: Counter[str] = field(default_factory=Counter)
     """How often each edge was taken, where there was a choice: `qa/accept`, `scanner/each moment`."""
@@ -69,12 +81,13 @@ class Glance:
     slowest: list[tuple[float, str]] = field(default_factory=list)
     most_redrawn: list[tuple[int, str, int, str]] = field(default_factory=list)
     """Attempts, key, turn, and how it ended."""
-    _scores: dict[ScoreName, array[float]] = field(default_factory=lambda: defaultdict(lambda: array("d")))
+    _scores: dict[ScoreName, _Scores] = field(default_factory=lambda: defaultdict(_Scores))
 
     def add(self, trace: Trace) -> None:
         self.items[trace.state] += 1
         if trace.reason:
             self.why[trace.state][trace.reason] += 1
+        self.reasons.update(trace.reasons())
         _keep(self.slowest, (trace.duration_s or 0.0, trace.key))
         for step in trace.steps:
             ran = self.seconds[step.node]
@@ -100,7 +113,8 @@ class Glance:
                 self.refused[attempt["reason"]] += 1
             for score, _ in JUDGED.values():
                 if (value := attempt["scores"][score]) is not None:
-                    self._scores[score].append(value)
+                    scores = self._scores[score]
+                    (scores.kept if attempt["verdict"] == "accept" else scores.others).append(value)
 
     def judged(self) -> list[Judged]:
         """What each further attempt was good for."""
@@ -119,14 +133,15 @@ class Glance:
     def histograms(self) -> list[Histogram]:
         """Each score that was measured, beside the limit of the run."""
         return [
-            histogram(score, limit, self.limits[limit], self._scores[score], is_most=check == "safety")
+            _histogram(score, limit, self.limits[limit], self._scores[score], is_most=check == "safety")
             for check, (score, limit) in JUDGED.items()
-            if self._scores[score]
+            if score in self._scores
         ]
 
     def as_json(self) -> dict[str, Any]:
         return {
             "items": dict(self.items),
+            "reasons": dict(self.reasons.most_common()),
             "why": {state: dict(counts) for state, counts in self.why.items()},
             "edges": dict(self.edges),
             "by_attempt": self.judged(),
@@ -151,24 +166,28 @@ def glance(traces: Iterable[Trace], limits: Limits) -> Glance:
     return seen
 
 
-def histogram(score: str, limit_name: str, limit: float, values: Sequence[float], *, is_most: bool) -> Histogram:
+def _histogram(score: str, limit_name: str, limit: float, values: _Scores, *, is_most: bool) -> Histogram:
     """`is_most`: the limit is the largest value that passes, else the smallest."""
-    low, high = min(*values, limit), max(*values, limit)
-    width = (high - low) / BINS or 1.0
-    bins = [0] * BINS
-    for value in values:
-        bins[min(BINS - 1, int((value - low) / width))] += 1
-    passed = sum(value <= limit if is_most else value >= limit for value in values)
+    every = [*values.kept, *values.others]
+    low, high = min(*every, limit), max(*every, limit)
+    passed = sum(value <= limit if is_most else value >= limit for value in every)
     return Histogram(
         score=score,
         limit_name=limit_name,
         limit=limit,
         low=low,
         high=high,
-        bins=bins,
+        bins=_bins(every, low, high),
+        kept=_bins(values.kept, low, high),
         passed=passed,
-        refused=len(values) - passed,
+        refused=len(every) - passed,
     )
+
+
+def _bins(values: Iterable[float], low: float, high: float) -> list[int]:
+    width = (high - low) / BINS or 1.0
+    counts = Counter(min(BINS - 1, int((value - low) / width)) for value in values)
+    return [counts[n] for n in range(BINS)]
 
 
 def _keep(largest: list[Any], entry: Any) -> None:

@@ -6,7 +6,7 @@ let found = [];
 let searches = 0;
 
 function showFilters() {
-  const { states, reasons } = run.overview;
+  const { items: states, reasons } = run.glance;
   const most = Math.max(0, ...run.items.map((row) => row.attempts));
   const some = Object.keys(reasons);
   fill($("filters"),

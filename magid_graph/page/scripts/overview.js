@@ -19,13 +19,13 @@ function showTop() {
 function showOverview() {
   fill($("overview"),
     h("div", { class: "panel ends" }, h("h2", {}, "Items"), stateBar(), endings(), yields(), mostRedrawn()),
-    h("div", { class: "panel way" }, h("h2", {}, "The way they took"), graph(run.overview.edges, { isFilter: true }),
+    h("div", { class: "panel way" }, h("h2", {}, "The way they took"), graph(run.edges, { isFilter: true }),
       h("p", { class: "hint" }, "Choose an edge to see the items that took it.")),
     h("div", { class: "panel scores" }, h("h2", {}, "Scores against limits"), histograms()));
 }
 
 function stateBar() {
-  const { states } = run.overview;
+  const states = run.glance.items;
   const known = STATES.filter((state) => states[state]);
   return [
     h("div", { class: "bar", role: "img", "aria-label": known.map((state) => `${states[state]} ${state}`).join(", ") },
@@ -35,14 +35,14 @@ function stateBar() {
 }
 
 function endings() {
-  const reasons = Object.entries(run.overview.reasons);
+  const reasons = Object.entries(run.glance.reasons);
   if (!reasons.length) return null;
   return h("p", { class: "reasons" }, run.kind === "pairs" ? "ended by: " : "without a picture: ", reasons.map(([reason, n]) =>
     h("button", { type: "button", class: "chip", onclick: () => go({ reason, page: 0 }) }, `${reason.replaceAll("_", " ")} ${count(n)}`)));
 }
 
 function yields() {
-  const rows = run.overview.yield;
+  const rows = run.glance.by_attempt.map((row) => [row.attempt, row.accept + row.regenerate + row.feedback + row.discard, row.accept]);
   if (!rows.length) return null;
   const all = rows.reduce((sum, row) => sum + row[2], 0) || 1;
   const most = Math.max(...rows.map((row) => row[1]));
@@ -64,24 +64,25 @@ function mostRedrawn() {
 }
 
 function histograms() {
-  const known = JUDGED.filter(([score]) => run.overview.histograms[score]);
-  if (!known.length) return h("p", { class: "hint" }, "no picture was measured");
-  return known.map(([score, limit]) => histogram(WORDS[score], limit, run.overview.histograms[score]));
+  const measured = JUDGED.map(([score]) => run.glance.scores.find((one) => one.score === score)).filter(Boolean);
+  if (!measured.length) return h("p", { class: "hint" }, "no picture was measured");
+  return measured.map((one) => histogram(WORDS[one.score], one));
 }
 
-function histogram(name, limit, bins) {
-  const most = Math.max(...bins.kept.map((n, at) => n + bins.refused[at]));
+function histogram(name, one) {
+  const most = Math.max(...one.bins);
   // Small counts stay visible beside large ones.
   const height = (n) => `${n ? Math.max(3, 100 * Math.sqrt(n / most)) : 0}%`;
-  const at = (bins.limit - bins.low) / (bins.high - bins.low || 1);
+  const at = (one.limit - one.low) / (one.high - one.low || 1);
+  const limit = one.limit_name.replaceAll("_", " ");
   return h("figure", { class: "histogram" },
-    h("figcaption", {}, h("b", {}, name), h("span", {}, `${limit.slice(0, 3)} ${figure(bins.limit)}`)),
-    h("div", { class: "bins", role: "img", "aria-label": `histogram of ${name}, ${limit} ${figure(bins.limit)}` },
-      bins.kept.map((kept, n) => h("span", { class: "bin", title: `${kept} kept, ${bins.refused[n]} not` },
-        styled(h("span", { class: "refused" }), { height: height(bins.refused[n]) }),
+    h("figcaption", {}, h("b", {}, name), h("span", {}, `${limit.slice(0, 3)} ${figure(one.limit)}`)),
+    h("div", { class: "bins", role: "img", "aria-label": `histogram of ${name}, ${limit} ${figure(one.limit)}` },
+      one.kept.map((kept, n) => h("span", { class: "bin", title: `${kept} kept, ${one.bins[n] - kept} not` },
+        styled(h("span", { class: "refused" }), { height: height(one.bins[n] - kept) }),
         styled(h("span", { class: "kept" }), { height: height(kept) }))),
       styled(h("span", { class: "limit" }), { left: `${100 * at}%` })),
-    h("div", { class: "scale" }, h("span", {}, figure(bins.low)), h("span", {}, figure(bins.high))));
+    h("div", { class: "scale" }, h("span", {}, figure(one.low)), h("span", {}, figure(one.high))));
 }
 
 // -- the graph
