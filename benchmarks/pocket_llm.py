@@ -47,6 +47,8 @@ Row = tuple[str, float, str]
 class Case:
     """A dialogue and, for each turn that shows something, the words of which a right description has one."""
 
+    said: list[str]
+    """What was said, without who said it."""
     lines: list[str]
     gold: dict[int, tuple[str, ...]]
 
@@ -97,7 +99,7 @@ def crowded_cases(count: int) -> list[Case]:
     cases = []
     for one in islice(dialogues(SEED, "held_out", plain=0), count):
         lines = [tasks.utterance_line(i, turn) for i, turn in enumerate(one.turns)]
-        cases.append(Case(lines, {i: one.turns[i].names for i in one.moments()}))
+        cases.append(Case([turn.text for turn in one.turns], lines, {i: one.turns[i].names for i in one.moments()}))
     return cases
 
 
@@ -105,8 +107,9 @@ def kept_cases(path: Path, count: int | None = None) -> list[Case]:
     """The first dialogues of a file."""
     cases = []
     for one in json.loads(path.read_text(encoding="utf-8"))[:count]:
+        said = [turn if isinstance(turn, str) else turn["text"] for turn in one["turns"]]
         lines = [f"Utterance: {i}: {spoken(turn)}" for i, turn in enumerate(one["turns"])]
-        cases.append(Case(lines, {int(i): tuple(words) for i, words in one["gold"].items()}))
+        cases.append(Case(said, lines, {int(i): tuple(words) for i, words in one["gold"].items()}))
     return cases
 
 
@@ -119,10 +122,8 @@ def spoken(turn: str | dict[str, str]) -> str:
 def scan(ask: Asker, case: Case) -> Scanned:
     """As many pictures are allowed as there are moments, and two at least: choosing too many is possible."""
     limit, indices = max(2, len(case.gold)), range(len(case.lines))
-    said = [line.split(": ", 2)[2] for line in case.lines]
-    reply = ask(
-        "scanner/brief", scanner_grammar(indices, limit, said=said), max_images=limit, dialogue="\n".join(case.lines)
-    )
+    grammar = scanner_grammar(indices, limit, said=case.said)
+    reply = ask("scanner/brief", grammar, max_images=limit, dialogue="\n".join(case.lines))
     try:
         found = parse_scan(reply, turns=indices, max_images=limit, utterances=dict(enumerate(case.lines)))
     except ReplyFault:

@@ -18,7 +18,7 @@ from magid_graph.errors import ModelUnavailable, ServerFailed
 from magid_graph.models.chat import OpenAIChat
 from magid_graph.models.grammars import feedback_grammar, scanner_grammar, shorten_grammar
 from magid_graph.models.llama_server import LlamaServer
-from magid_graph.models.wording import LOOK_BACK
+from magid_graph.models.wording import LOOK_BACK, PLAIN, words_said
 from magid_graph.protocol import parse_feedback, parse_scan, parse_shortened
 from tests.tiny_gguf import write_tiny_gguf
 
@@ -117,6 +117,24 @@ async def test_a_description_is_made_of_words_that_were_said_up_to_it(chat: Open
     await chat.aclose()
 
 
+async def test_a_reason_quotes_an_utterance_and_describes_it_in_words_that_it_quoted(chat: OpenAIChat) -> None:
+    said = ["Our zeppelin is back.", "Where?", 'a "quokka" over the wall']
+    ways = set()
+    for reply in await written(chat, scanner_grammar(range(4, 7), 2, said=said), 700):
+        claims = re.findall(
+            r'Utterance (\d), "(.*?)"(?:, after "(.*?)")?, shows (.*?)\.', reply.partition("</reason>")[0]
+        )
+        for index, quote, after, description in claims:
+            at = int(index) - 4
+            assert quote == said[at]
+            assert after in ("", *said[:at])
+            assert set(description.split()) <= {*words_said([quote, after]), *PLAIN}
+            ways.add((at, bool(after)))
+    # "Where?" has no word that could be shown.
+    assert {(0, False), (1, True)} <= ways <= {(0, False), (1, True), (2, False), (2, True)}
+    await chat.aclose()
+
+
 def test_the_grammar_of_a_long_dialogue_without_a_limit_stays_small() -> None:
     assert len(scanner_grammar(range(100), 100)) < 10_000
     assert len(scanner_grammar(range(100), 4)) < 30_000
@@ -195,7 +213,7 @@ _HASTY = """
 import http.client, json, sys, time
 from pathlib import Path
 from magid_graph.models.llama_server import LlamaServer
-from magid_graph.models.wording import LOOK_BACK
+from magid_graph.models.wording import LOOK_BACK, PLAIN, words_said
 from magid_graph.protocol import parse_feedback, parse_scan, parse_shortened
 
 server = LlamaServer(Path(sys.argv[1]), context_tokens=4096, parallel=1, threads=1)

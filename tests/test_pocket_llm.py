@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import pocket_llm
 from magid_graph.models.grammars import describer_grammar, feedback_grammar, scanner_grammar, shorten_grammar
-from magid_graph.models.wording import LOOK_BACK, PLAIN, words_said
+from magid_graph.models.wording import LONGEST_QUOTE, LOOK_BACK, PLAIN, quotes, words_said
 from magid_graph.protocol import parse_feedback, parse_numbered, parse_scan, parse_shortened
 from training.pocket import tasks
 from training.pocket.dialogues import dialogues, strewn
@@ -63,6 +63,26 @@ def test_clues_are_the_words_that_the_caption_has() -> None:
     assert words == {"Hi": False, "Ann": False, "My": False, "old": False, "puppy": True, "in": False, "mud": True}
 
 
+def test_a_reason_quotes_the_turn_and_the_one_that_it_looks_back_to() -> None:
+    here = tasks.Turn("Here she is, in the mud!", "a puppy in the mud", ("puppy", "dog"), "a puppy")
+    talk = tasks.Dialogue([tasks.Turn("Show me your puppy!"), tasks.Turn("Wait."), here, puppy()], [])
+    assert tasks.scanner_reason(talk, [2, 3], 5) == (
+        'Utterance 7, "Here she is, in the mud!", after "Show me your puppy!", shows a puppy in the mud. '
+        'Utterance 8, "My old puppy in mud", shows a puppy in the mud.'
+    )
+    assert tasks.scanner_reason(talk, [], 0) == "Nothing is shown."
+
+
+def test_a_long_utterance_is_quoted_in_part() -> None:
+    sentences = [f"This is {word} {'very ' * 20}long." for word in ("one", "two")]
+    assert quotes("  Hi <b>there</b>\n\x07you ") == ["Hi b there /b you"]
+    assert quotes(" ".join(sentences)) == sentences
+    assert "".join(quotes("x" * 1000)) != "", "a word without an end is cut"
+    assert all(len(part) <= LONGEST_QUOTE for part in quotes("very " * 200 + "x" * 1000))
+    turn = tasks.Turn(" ".join(sentences), "a two", ("two",), "a two")
+    assert tasks.claim(tasks.Dialogue([turn], []), 0, 0) == f'Utterance 0, "{sentences[1]}",'
+
+
 def puppy() -> tasks.Turn:
     return tasks.Turn("My old puppy in mud", "a puppy in the mud", ("puppy", "dog"), "a puppy")
 
@@ -105,10 +125,12 @@ PUPPY = [
 
 @needs_weights
 def test_the_pocket_scanner_finds_the_puppy(ask: pocket_llm.Asker) -> None:
-    reply = ask("scanner/brief", scanner_grammar(range(3), 2), max_images=2, dialogue="\n".join(PUPPY))
+    said = [line.split(": ", 2)[2] for line in PUPPY]
+    reply = ask("scanner/brief", scanner_grammar(range(3), 2, said=said), max_images=2, dialogue="\n".join(PUPPY))
     found = parse_scan(reply, turns=range(3), max_images=2)
     assert [one.turn for one in found] == [1]
     assert "puppy" in found[0].description
+    assert f'"{said[1]}"' in found[0].reason
 
 
 @needs_weights

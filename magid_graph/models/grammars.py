@@ -6,10 +6,11 @@ room for a reason of several lines, and for descriptions that begin with a lette
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 
-from magid_graph.models.wording import LOOK_BACK, MOST_WORDS, plain_rule, wording, words_said
+from magid_graph.models.wording import LOOK_BACK, MOST_WORDS, joint_wording, plain_rules, quotes, wording, words_said
 
 _BRIEF = (
     r'reason ::= "<reason>" [^<>\n ] [^<>\n]{2,158} "</reason>\n"',
@@ -30,8 +31,8 @@ def scanner_grammar(
     """A reason, then `none` or lines each with another of `indices`, in rising order.
 
     At most `max_images` lines where that is a small number; more have to be counted in the reply. `said` is the text of
-    each of `indices`, in rising order: with it, a description is made of the words of its utterance, of those shortly
-    before it, and of plain ones.
+    each of `indices`, in rising order: with it, the reason quotes each utterance before it says what that shows, and a
+    description is made of the words of its utterance, of those shortly before it, and of plain ones.
     """
     if not indices or max_images < 1:
         reason, _ = _BRIEF if is_brief else _FREE
@@ -41,12 +42,10 @@ def scanner_grammar(
     ordered = tuple(sorted(set(indices)))
     if said is None:
         return _of_any_words(ordered, limit, is_brief=is_brief)
-    root = _root(limit)
     told = rf'reason ::= "<reason>" ( "Nothing is shown." | why-0-{limit} ) "</reason>\n"'
-    why = _chain("why", ordered, limit, ("Utterance {} shows ", 'text-{} "."', " "))
-    return "\n".join(
-        [root, told, *why, *_chain("line", ordered, limit, ("Utterance: {}: ", "text-{}", r"\n")), *_worded(said)]
-    )
+    whys = _chain("why", len(ordered), limit, "claim-{}", " ")
+    lines = _chain("line", len(ordered), limit, "result-{}", r"\n")
+    return "\n".join([_root(limit), told, *whys, *lines, *_worded(ordered, said)])
 
 
 def _root(limit: int) -> str:
@@ -57,31 +56,47 @@ def _root(limit: int) -> str:
 def _of_any_words(ordered: tuple[int, ...], limit: int, *, is_brief: bool) -> str:
     """The scanner's grammar where descriptions are free: the same for all dialogues of a length."""
     reason, text = _BRIEF if is_brief else _FREE
-    lines = _chain("line", ordered, limit, ("Utterance: {}: ", "text", r"\n"))
-    return "\n".join([_root(limit), reason, text, *lines])
+    lines = _chain("line", len(ordered), limit, "result-{}", r"\n")
+    results = [f'result-{at} ::= "Utterance: {index}: " text' for at, index in enumerate(ordered)]
+    return "\n".join([_root(limit), reason, text, *lines, *results])
 
 
-def _worded(said: Sequence[str]) -> list[str]:
-    """The rule `text-i` for each utterance, by position."""
-    rules = [plain_rule(words_said(said))]
-    for at in range(len(said)):
-        rules += wording(str(at), words_said(said[max(0, at - LOOK_BACK) : at + 1]))
+def _worded(ordered: Sequence[int], said: Sequence[str]) -> list[str]:
+    """The rules `claim-i` and `result-i` by position: what an utterance shows, in its words and plain ones.
+
+    A claim quotes the utterance first, and perhaps one before it that it looks back to: a small model finds the right
+    word where it was said just before, and mixes things up over a distance.
+    """
+    words = [words_said([text]) for text in said]
+    rules = plain_rules(words_said(said))
+    for at, (index, text) in enumerate(zip(ordered, said, strict=True)):
+        rules.append(f"quote-{at} ::= {' | '.join(json.dumps(quote, ensure_ascii=False) for quote in quotes(text))}")
+        rules += wording(str(at), words[at])
+        earlier = [back for back in range(max(0, at - LOOK_BACK), at) if words[back]]
+        for back in earlier:
+            rules += joint_wording(f"{at}-{back}", [str(one) for one in (at, back) if words[one]])
+        ways = [rf'", after \"" quote-{back} "\", shows " text-{at}-{back}' for back in earlier]
+        if words[at] or not earlier:
+            ways.insert(0, f'", shows " text-{at}')
+        rules.append(rf'claim-{at} ::= "Utterance {index}, \"" quote-{at} "\"" ( {" | ".join(ways)} ) "."')
+        if earlier:
+            rules += joint_wording(f"{at}-any", [str(one) for one in (at, *earlier) if words[one]])
+        rules.append(f'result-{at} ::= "Utterance: {index}: " text-{at}{"-any" if earlier else ""}')
     return rules
 
 
-def _chain(name: str, indices: Sequence[int], limit: int, form: tuple[str, str, str]) -> list[str]:
-    """`name-i-k`: one to `k` entries with indices from position `i` on; `name-i-0` any number of them.
+def _chain(name: str, count: int, limit: int, entry: str, between: str) -> list[str]:
+    """`name-i-k`: one to `k` entries from position `i` on, in rising order; `name-i-0` any number of them.
 
-    `form`: what begins an entry with its index, the rule that follows by position, and what stands between entries.
+    `entry`: the rule of an entry, by position.
     """
-    begins, text, between = form
     rules = []
     for left in range(1, limit + 1) or (0,):
-        for at, index in enumerate(indices):
-            is_last = at == len(indices) - 1
+        for at in range(count):
+            is_last = at == count - 1
             more = "" if is_last or left == 1 else f' ( "{between}" {name}-{at + 1}-{max(0, left - 1)} )?'
             later = "" if is_last else f" | {name}-{at + 1}-{left}"
-            rules.append(f'{name}-{at}-{left} ::= "{begins.format(index)}" {text.format(at)}{more}{later}')
+            rules.append(f"{name}-{at}-{left} ::= {entry.format(at)}{more}{later}")
     return rules
 
 
@@ -92,7 +107,7 @@ def feedback_grammar(index: int, *, is_brief: bool = True, said: Sequence[str] |
         return "\n".join([rf'root ::= reason "<result>\nUtterance: {index}: " text "\n</result>"', reason, text])
     root = rf'root ::= reason "<result>\nUtterance: {index}: " text-said "\n</result>"'
     words = words_said(said)
-    return "\n".join([root, reason, plain_rule(words), *wording("said", words)])
+    return "\n".join([root, reason, *plain_rules(words), *wording("said", words)])
 
 
 def describer_grammar(count: int, *, is_brief: bool = True) -> str:
@@ -109,4 +124,4 @@ def shorten_grammar(max_words: int | None = None, *, is_brief: bool = True, said
         return "\n".join([r'root ::= "<result>\n" text "\n</result>"', text])
     words = words_said([said])
     rules = wording("said", words, max_words or MOST_WORDS)
-    return "\n".join([r'root ::= "<result>\n" text-said "\n</result>"', plain_rule(words), *rules])
+    return "\n".join([r'root ::= "<result>\n" text-said "\n</result>"', *plain_rules(words), *rules])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from magid_graph.protocol.descriptions import BACK_REFERENCES, POINTERS, SPEAKER_REFERENCES
@@ -20,7 +21,10 @@ _BEGINNING = 4
 """Letters that two words share which a small model may confuse."""
 _BEFORE_SAID = 4
 """Plain words before the first that was said: "a girl with a" harmonica."""
+LONGEST_QUOTE = 160
+"""Characters of an utterance that a reason repeats."""
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+")
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -34,10 +38,16 @@ _NEVER = (
     | words_of(
         "i i'm i've i'll i'd my mine we we're we've we'll our ours you you're you've your yours he's she's it's "
         "they're that's there's here's what's who's let's here there what who why how when yes yeah no none nothing n "
-        "null sorry apologies unfortunately look see was were am been do does did don't can't won't"
+        "null sorry apologies unfortunately look see was were am been do does did don't can't won't is are be has have "
+        "had get got going went came want know think said say says saw looks will would should could if because but or "
+        "so just really too also than then not any more most even again now today yesterday tomorrow finally right "
+        "when where which while some this that these those hi hey oh ok okay lol haha sure please thanks"
     )
 )
-"""What only talk is made of, or what would make of a description a refusal, a "none", or one that needs the talk."""
+"""What only talk is made of, or what would make of a description a refusal, a "none", or one that needs the talk.
+
+Four of a thousand captions that training has hold one of these.
+"""
 PLAIN = words_of(
     "a an the and of with in on at by from under above below behind beside between next to near front around "
     "outside inside over up out one two three four five many person people man woman boy girl child children baby "
@@ -53,6 +63,14 @@ PLAIN = words_of(
     "balcony garage breakfast cake homemade wooden frost snowy rainy foggy wet animals someone finish arms top"
 )
 """What captions say without its having been said. Training has captions of these words and the ones said only."""
+_SEEN_BESIDE = words_of(
+    "table road street tree trees garden mountain beach sea sky snow rain sunset sunrise night morning moon stars "
+    "window room stage park lake river forest field meadow house home kitchen bed chair sofa couch plate bowl basket "
+    "box hand mouth lap space place toy costume clothes party wedding birthday candles flowers lights water grass "
+    "ground wall costumes blanket campfire line reflections decorations graduation branches landscape cabin balcony "
+    "garage breakfast cake frost finish arms top"
+)
+"""Plain words for what else is seen: one caption in a hundred of the training begins with one that was not said."""
 
 
 _SMALL = words_of("a an the and of with in on at by from")
@@ -69,28 +87,45 @@ def words_said(texts: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def quotes(text: str) -> list[str]:
+    """How a reason may quote an utterance: whole if it is short, else one of its sentences, or a part of a long one."""
+    shown = " ".join("".join(" " if c in "<>" or not c.isprintable() else c for c in text).split())
+    if len(shown) <= LONGEST_QUOTE:
+        return [shown]
+    parts = [part for sentence in _SENTENCE_END.split(shown) for part in textwrap.wrap(sentence, LONGEST_QUOTE)]
+    return list(dict.fromkeys(parts))
+
+
 def wording(name: str, said: Sequence[str], most_words: int = MOST_WORDS) -> list[str]:
     """GBNF rules by which `text-name` is at most `most_words` plain words and words of `said`, one of these soon."""
     if not said:
         return [f'text-{name} ::= plain ( " " plain ){{1,{max(2, most_words) - 1}}}']
-    word = f"word-{name}"
+    return [*_worded(name, most_words), f"said-{name} ::= {any_of(said)}"]
+
+
+def joint_wording(name: str, parts: Sequence[str]) -> list[str]:
+    """The rule `text-name` for the words of several, whose rules `said-part` stand elsewhere."""
+    return [*_worded(name, MOST_WORDS), f"said-{name} ::= {' | '.join(f'said-{part}' for part in parts)}"]
+
+
+def _worded(name: str, most_words: int) -> list[str]:
     begins = min(_BEFORE_SAID, max(0, most_words - 1))
     rest = max(0, most_words - begins - 1)
     return [
-        f'text-{name} ::= ( plain " " ){{0,{begins}}} said-{name} ( " " {word} ){{0,{rest}}}',
-        f"{word} ::= plain | said-{name}",
-        f"said-{name} ::= {any_of(said)}",
+        f'text-{name} ::= ( opening " " ){{0,{begins}}} said-{name} ( " " word-{name} ){{0,{rest}}}',
+        f"word-{name} ::= plain | said-{name}",
     ]
 
 
-def plain_rule(said: Iterable[str]) -> str:
-    """The rule `plain`, which the rules of `wording` refer to.
+def plain_rules(said: Iterable[str]) -> list[str]:
+    """The rules `plain`, and `opening` of what comes before the first word that was said.
 
     A plain word that begins like one of `said` is left out: with "golden" at hand, "a goldfish" would lose its fish.
     """
     heard = {word.lower() for word in said}
     begun = {word[:_BEGINNING] for word in heard if len(word) > _BEGINNING}
-    return f"plain ::= {any_of(word for word in PLAIN if word[:_BEGINNING] not in begun or word in heard)}"
+    allowed = {word for word in PLAIN if word[:_BEGINNING] not in begun or word in heard}
+    return [f"plain ::= {any_of(allowed)}", f"opening ::= {any_of(allowed - _SEEN_BESIDE)}"]
 
 
 def any_of(words: Iterable[str]) -> str:

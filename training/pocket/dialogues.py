@@ -10,7 +10,7 @@ from functools import cache
 
 from training.pocket.phrases import Split, Style, Topic, choose, frames, nonsense, pick_thing, words
 
-PLAIN_SHARE = 0.45
+PLAIN_SHARE = 0.4
 """Of the exchanges that dialogues are put together from; the others are of the free style."""
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from string import Template
 
+from magid_graph.models.wording import LOOK_BACK, quotes
 from training.pocket.dialogues import Dialogue, Turn, dialogue
 from training.pocket.phrases import (
     Split,
@@ -65,11 +66,32 @@ def tagged(reason: str, lines: list[str]) -> str:
     return f"<reason>{reason}</reason>\n<result>\n" + "\n".join(lines) + "\n</result>"
 
 
-def scanner_reason(found: Dialogue, chosen: list[int], first: int) -> str:
-    """Why these turns, or why none."""
+def scanner_reason(found: Dialogue, chosen: Sequence[int], first: int) -> str:
+    """What these turns show, each in its own words first; or that none shows anything."""
     if not chosen:
         return "Nothing is shown."
-    return " ".join(f"Utterance {first + i} shows {found.turns[i].shown}." for i in chosen)
+    return " ".join(f"{claim(found, i, first)} shows {found.turns[i].caption}." for i in chosen)
+
+
+def claim(found: Dialogue, i: int, first: int) -> str:
+    """A turn's words, and those of the turn before that names what it shows."""
+    turn = found.turns[i]
+    said = f'Utterance {first + i}, "{best_quote(turn.text, turn.caption)}",'
+    if not turn.caption or is_named(turn, turn.text):
+        return said
+    earlier = (found.turns[back].text for back in range(i - 1, max(-1, i - LOOK_BACK - 1), -1))
+    named = next((text for text in earlier if is_named(turn, text)), None)
+    return said if named is None else f'{said} after "{best_quote(named, " ".join(turn.names))}",'
+
+
+def is_named(turn: Turn, text: str) -> bool:
+    return any(re.search(rf"\b{re.escape(name.lower())}", text.lower()) for name in turn.names)
+
+
+def best_quote(text: str, caption: str) -> str:
+    """Of the parts of an utterance that may be quoted the one with most of a caption's words."""
+    wanted = set(caption.lower().split()) - SMALL_WORDS
+    return max(quotes(text), key=lambda part: sum(word.strip(".,!?:;") in wanted for word in part.lower().split()))
 
 
 def glimpse(rng: random.Random, split: Split) -> Sample:
