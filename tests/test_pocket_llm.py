@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import pocket_llm
 from magid_graph.models.grammars import describer_grammar, feedback_grammar, scanner_grammar, shorten_grammar
-from magid_graph.models.wording import LONGEST_QUOTE, LOOK_BACK, PLAIN, quotes, words_said
+from magid_graph.models.wording import LONGEST_QUOTE, LOOK_BACK, PLAIN, quotes, speaks_of_somebody, words_said
 from magid_graph.protocol import parse_feedback, parse_numbered, parse_scan, parse_shortened
 from training.pocket import tasks
 from training.pocket.dialogues import dialogues, strewn
@@ -102,8 +102,19 @@ def test_the_words_of_captions_are_those_said_and_plain_ones() -> None:
             near = [turn.text for turn in one.turns[max(0, at - LOOK_BACK) : at + 1]]
             found += 1
             strange += not set(words_said([one.turns[at].caption.lower()])) <= {*words_said(near), *PLAIN}
-    # Slips of the finger take a few words away.
-    assert strange / found < 0.03
+    # Slips of the finger take a few words away, and a few captions have one that only talk is made of otherwise.
+    assert strange / found < 0.04
+
+
+def test_a_person_is_made_up_only_where_somebody_is_spoken_of() -> None:
+    assert speaks_of_somebody("My sister took this one.")
+    assert speaks_of_somebody("There HE’S again")
+    assert not speaks_of_somebody("I found a shell in the sand, the theme of this week")
+    puppy, sister = (scanner_grammar([0], 1, said=[said]) for said in ("our new puppy", "my sister with a puppy"))
+    assert "text-0 ::= ( thing-opening " in puppy
+    assert "text-0 ::= ( opening " in sister
+    openings = [line for line in puppy.split("\n") if "opening ::=" in line]
+    assert len(openings[0]) > len(openings[1])
 
 
 def test_a_word_that_names_nothing_does_not_count_as_one_that_was_said() -> None:

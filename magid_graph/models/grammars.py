@@ -10,7 +10,16 @@ import json
 from collections.abc import Sequence
 from functools import lru_cache
 
-from magid_graph.models.wording import LOOK_BACK, MOST_WORDS, joint_wording, plain_rules, quotes, wording, words_said
+from magid_graph.models.wording import (
+    LOOK_BACK,
+    MOST_WORDS,
+    joint_wording,
+    plain_rules,
+    quotes,
+    speaks_of_somebody,
+    wording,
+    words_said,
+)
 
 _BRIEF = (
     r'reason ::= "<reason>" [^<>\n ] [^<>\n]{2,158} "</reason>\n"',
@@ -67,20 +76,25 @@ def _worded(ordered: Sequence[int], said: Sequence[str]) -> list[str]:
     A claim quotes the utterance first, and perhaps one before it that it looks back to: a small model finds the right
     word where it was said just before, and mixes things up over a distance.
     """
-    words = [words_said([text]) for text in said]
+    words, people = [words_said([text]) for text in said], [speaks_of_somebody(text) for text in said]
     rules = plain_rules(words_said(said))
+
+    def joint(name: str, these: Sequence[int]) -> list[str]:
+        parts = [str(one) for one in these if words[one]]
+        return joint_wording(name, parts, with_people=any(people[one] for one in these))
+
     for at, (index, text) in enumerate(zip(ordered, said, strict=True)):
         rules.append(f"quote-{at} ::= {' | '.join(json.dumps(quote, ensure_ascii=False) for quote in quotes(text))}")
-        rules += wording(str(at), words[at])
+        rules += wording(str(at), words[at], with_people=people[at])
         earlier = [back for back in range(max(0, at - LOOK_BACK), at) if words[back]]
         for back in earlier:
-            rules += joint_wording(f"{at}-{back}", [str(one) for one in (at, back) if words[one]])
+            rules += joint(f"{at}-{back}", (at, back))
         ways = [rf'", after \"" quote-{back} "\", shows " text-{at}-{back}' for back in earlier]
         if words[at] or not earlier:
             ways.insert(0, f'", shows " text-{at}')
         rules.append(rf'claim-{at} ::= "Utterance {index}, \"" quote-{at} "\"" ( {" | ".join(ways)} ) "."')
         if earlier:
-            rules += joint_wording(f"{at}-any", [str(one) for one in (at, *earlier) if words[one]])
+            rules += joint(f"{at}-any", (at, *earlier))
         rules.append(f'result-{at} ::= "Utterance: {index}: " text-{at}{"-any" if earlier else ""}')
     return rules
 

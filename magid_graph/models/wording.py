@@ -67,11 +67,24 @@ _SEEN_BESIDE = words_of(
     "table road street tree trees garden mountain beach sea sky snow rain sunset sunrise night morning moon stars "
     "window room stage park lake river forest field meadow house home kitchen bed chair sofa couch plate bowl basket "
     "box hand mouth lap space place toy costume clothes party wedding birthday candles flowers lights water grass "
-    "ground wall costumes blanket campfire line reflections decorations graduation branches landscape cabin balcony "
-    "garage breakfast cake frost finish arms top"
+    "ground wall costumes blanket campfire cardboard line reflections decorations graduation branches landscape cabin "
+    "balcony garage breakfast cake frost finish arms top"
 )
 """Plain words for what else is seen: one caption in a hundred of the training begins with one that was not said."""
 
+_PEOPLE = words_of(
+    "person people man woman boy girl child children baby babies toddler family crowd couple team group someone"
+)
+_SOMEBODY = _PEOPLE | words_of(
+    "he she they him her them his their he's she's they're hes shes theyre who everyone everybody someone somebody "
+    "all kid kids guy guys lady ladies man men women boys girls mr mrs ms dr mom mum mummy mama mother dad daddy papa "
+    "father parents son sons daughter daughters brother brothers sister sisters twins cousin cousins niece nephew "
+    "aunt auntie uncle grandma granny gran nan nana grandpa grandad granddad grandson granddaughter grandkids "
+    "grandchildren husband wife boyfriend girlfriend fiance partner friend friends neighbor neighbour neighbors "
+    "neighbours roommate colleague colleagues coworker coworkers boss teacher coach student students class band choir "
+    "singer dancer player players doctor nurse driver farmer waiter chef cook artist bride groom wedding wearing"
+)
+"""What is said where a person is seen: without one of these, "a man" is made up."""
 
 _SMALL = words_of("a an the and of with in on at by from")
 """Plain words that name nothing: a description of nothing else would be "a"."""
@@ -96,36 +109,50 @@ def quotes(text: str) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def wording(name: str, said: Sequence[str], most_words: int = MOST_WORDS) -> list[str]:
-    """GBNF rules by which `text-name` is at most `most_words` plain words and words of `said`, one of these soon."""
+def speaks_of_somebody(text: str) -> bool:
+    """Whether a person may be seen in what the text says."""
+    return not _SOMEBODY.isdisjoint(re.findall(r"[a-z']+", text.lower().replace("’", "'")))
+
+
+def wording(name: str, said: Sequence[str], most_words: int = MOST_WORDS, *, with_people: bool = True) -> list[str]:
+    """GBNF rules by which `text-name` is at most `most_words` plain words and words of `said`, one of these soon.
+
+    `with_people`: it may begin with "a man", said or not.
+    """
     if not said:
         return [f'text-{name} ::= plain ( " " plain ){{1,{max(2, most_words) - 1}}}']
-    return [*_worded(name, most_words), f"said-{name} ::= {any_of(said)}"]
+    return [*_worded(name, most_words, with_people), f"said-{name} ::= {any_of(said)}"]
 
 
-def joint_wording(name: str, parts: Sequence[str]) -> list[str]:
+def joint_wording(name: str, parts: Sequence[str], *, with_people: bool) -> list[str]:
     """The rule `text-name` for the words of several, whose rules `said-part` stand elsewhere."""
-    return [*_worded(name, MOST_WORDS), f"said-{name} ::= {' | '.join(f'said-{part}' for part in parts)}"]
+    return [*_worded(name, MOST_WORDS, with_people), f"said-{name} ::= {' | '.join(f'said-{part}' for part in parts)}"]
 
 
-def _worded(name: str, most_words: int) -> list[str]:
+def _worded(name: str, most_words: int, with_people: bool) -> list[str]:
     begins = min(_BEFORE_SAID, max(0, most_words - 1))
     rest = max(0, most_words - begins - 1)
+    opening = "opening" if with_people else "thing-opening"
     return [
-        f'text-{name} ::= ( opening " " ){{0,{begins}}} said-{name} ( " " word-{name} ){{0,{rest}}}',
+        f'text-{name} ::= ( {opening} " " ){{0,{begins}}} said-{name} ( " " word-{name} ){{0,{rest}}}',
         f"word-{name} ::= plain | said-{name}",
     ]
 
 
 def plain_rules(said: Iterable[str]) -> list[str]:
-    """The rules `plain`, and `opening` of what comes before the first word that was said.
+    """The rules `plain`, and `opening` and `thing-opening` of what comes before the first word that was said.
 
     A plain word that begins like one of `said` is left out: with "golden" at hand, "a goldfish" would lose its fish.
     """
     heard = {word.lower() for word in said}
     begun = {word[:_BEGINNING] for word in heard if len(word) > _BEGINNING}
     allowed = {word for word in PLAIN if word[:_BEGINNING] not in begun or word in heard}
-    return [f"plain ::= {any_of(allowed)}", f"opening ::= {any_of(allowed - _SEEN_BESIDE)}"]
+    opening = allowed - _SEEN_BESIDE
+    return [
+        f"plain ::= {any_of(allowed)}",
+        f"opening ::= {any_of(opening)}",
+        f"thing-opening ::= {any_of(opening - _PEOPLE)}",
+    ]
 
 
 def any_of(words: Iterable[str]) -> str:
