@@ -30,7 +30,7 @@ from magid_graph.models.llama_server import LlamaServer
 from magid_graph.protocol import parse_feedback, parse_numbered, parse_scan, parse_shortened
 from training.pocket import tasks
 from training.pocket.dialogues import dialogues
-from training.pocket.phrases import world_things
+from training.pocket.phrases import is_said, world_things
 
 ROOT = Path(__file__).parents[1]
 GGUF = ROOT / "magid_graph" / "pocket" / "weights" / "llm" / "pocket-llm.gguf"
@@ -141,11 +141,7 @@ def f1(results: Sequence[Scanned]) -> float:
 def names_right(results: Sequence[Scanned]) -> float:
     """Of the turns rightly chosen, the share whose description names what is shown."""
     pairs = [(r.case.gold[i], text) for r in results for i, text in (r.found or {}).items() if i in r.case.gold]
-    return sum(any(said(word, text) for word in words) for words, text in pairs) / max(1, len(pairs))
-
-
-def said(word: str, text: str) -> bool:
-    return re.search(rf"\b{re.escape(word.lower())}", text.lower()) is not None
+    return sum(any(is_said(word, text) for word in words) for words, text in pairs) / max(1, len(pairs))
 
 
 def parsed(results: Sequence[Scanned]) -> float:
@@ -172,13 +168,13 @@ def described(ask: Asker, topic: str, avoid: Sequence[str] = (), count: int = 10
 
 def is_known(text: str) -> bool:
     """Whether a description names an object of the picture-book world."""
-    return any(said(thing.word, text) for thing in world_things())
+    return any(is_said(thing.word, text) for thing in world_things())
 
 
 def fits_topic(text: str, topic: str) -> bool:
     """Whether a description names one of the objects that the topic makes one think of."""
     names = {thing.name for name, things, _ in tasks.topics() if name == topic for thing in things}
-    return any(said(thing.word, text) for thing in world_things() if thing.name in names)
+    return any(is_said(thing.word, text) for thing in world_things() if thing.name in names)
 
 
 def shorten_fits(ask: Asker, sample: tasks.Sample) -> bool:

@@ -41,7 +41,7 @@ def scanner_grammar(
 
     At most `max_images` lines where that is a small number; more have to be counted in the reply. `said` is the text of
     each of `indices`, in rising order: with it, the reason quotes each utterance before it says what that shows, and a
-    description is made of the words of its utterance, of those shortly before it, and of plain ones.
+    description is made of words that were quoted and of plain ones.
     """
     if not indices or max_images < 1:
         reason, _ = _BRIEF if is_brief else _FREE
@@ -77,7 +77,7 @@ def _worded(ordered: Sequence[int], said: Sequence[str]) -> list[str]:
     word where it was said just before, and mixes things up over a distance.
     """
     words, people = [words_said([text]) for text in said], [speaks_of_somebody(text) for text in said]
-    rules = plain_rules(words_said(said))
+    rules = plain_rules(word for spoken in words for word in spoken)
 
     def joint(name: str, these: Sequence[int]) -> list[str]:
         parts = [str(one) for one in these if words[one]]

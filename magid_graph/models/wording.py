@@ -48,21 +48,9 @@ _NEVER = (
 
 Four of a thousand captions that training has hold one of these.
 """
-PLAIN = words_of(
-    "a an the and of with in on at by from under above below behind beside between next to near front around "
-    "outside inside over up out one two three four five many person people man woman boy girl child children baby "
-    "babies toddler family crowd couple team group old young little wearing holding riding eating drinking sleeping "
-    "asleep sitting standing lying running walking playing jumping flying swimming smiling crossing missing covered "
-    "full small big tiny huge giant new broken fresh colorful cracked stained fallen painted parked half-eaten odd "
-    "red blue green yellow white black brown pink orange purple golden striped table road street tree trees garden "
-    "mountain beach sea sky snow rain sunset sunrise night morning moon stars window room stage park lake river "
-    "forest field meadow house home kitchen bed chair sofa couch plate bowl basket box hand mouth lap space "
-    "something place close-up close picture drawing painting simple toy costume clothes party wedding birthday "
-    "candles flowers lights water grass ground wall costumes blooming blanket squashed campfire tight fat line "
-    "reflections making messy trying funny bowing decorations graduation branches landscape newborn cabin cardboard "
-    "balcony garage breakfast cake homemade wooden frost snowy rainy foggy wet animals someone finish arms top"
+_PEOPLE = words_of(
+    "person people man woman boy girl child children baby babies toddler family crowd couple team group someone"
 )
-"""What captions say without its having been said. Training has captions of these words and the ones said only."""
 _SEEN_BESIDE = words_of(
     "table road street tree trees garden mountain beach sea sky snow rain sunset sunrise night morning moon stars "
     "window room stage park lake river forest field meadow house home kitchen bed chair sofa couch plate bowl basket "
@@ -71,10 +59,21 @@ _SEEN_BESIDE = words_of(
     "balcony garage breakfast cake frost finish arms top"
 )
 """Plain words for what else is seen: one caption in a hundred of the training begins with one that was not said."""
-
-_PEOPLE = words_of(
-    "person people man woman boy girl child children baby babies toddler family crowd couple team group someone"
+PLAIN = (
+    _PEOPLE
+    | _SEEN_BESIDE
+    | words_of(
+        "a an the and of with in on at by from under above below behind beside between next to near front around "
+        "outside inside over up out one two three four five many old young little wearing holding riding eating "
+        "drinking sleeping asleep sitting standing lying running walking playing jumping flying swimming smiling "
+        "crossing missing covered full small big tiny huge giant new broken fresh colorful cracked stained fallen "
+        "painted parked half-eaten odd red blue green yellow white black brown pink orange purple golden striped "
+        "something close-up close picture drawing painting simple blooming squashed tight fat making messy trying "
+        "funny bowing newborn homemade wooden snowy rainy foggy wet animals"
+    )
 )
+"""What captions say without its having been said. Training has captions of these words and the ones said only."""
+
 _SOMEBODY = _PEOPLE | words_of(
     "he she they him her them his their he's she's they're hes shes theyre who everyone everybody someone somebody "
     "all kid kids guy guys lady ladies man men women boys girls mr mrs ms dr mom mum mummy mama mother dad daddy papa "

@@ -80,14 +80,8 @@ class Edges:
         counts = Counter({begin: 1} if begin else {})
         for step in steps:
             if (edge := self.of(step)) is not None:
-                counts[edge] += times(step)
+                counts[edge] += step.branches
         return dict(counts)
-
-
-def times(step: Step) -> int:
-    """How many branches begin after a node run: the scanner's edge is taken once for each moment."""
-    moments = step.wrote.get("moments")
-    return max(1, len(moments)) if isinstance(moments, list) else 1
 
 
 def _step(step: Step, started: float, edges: Edges) -> dict[str, Any]:
@@ -99,7 +93,7 @@ def _step(step: Step, started: float, edges: Edges) -> dict[str, Any]:
         "after_s": round(step.started_at - started, 3),
         "duration_s": step.duration_s,
         "edge": step.edge,
-        "path": [edges.of(step), times(step)],
+        "path": [edges.of(step), step.branches],
         "why": step.why,
         "error": step.error,
         # Pictures and scores are in the attempts.

@@ -94,8 +94,7 @@ class Glance:
             ran[0] += 1
             ran[1] += step.duration_s
             if step.edge:
-                # The scanner sends one branch for each moment.
-                self.edges[f"{step.node}/{step.edge}"] += len(step.wrote.get("moments", ())) or 1
+                self.edges[f"{step.node}/{step.edge}"] += step.branches
         self.pairs.update(pair["iteration"] for pair in trace.pairs if pair["accepted"])
         for turn, attempts in trace.moments().items():
             self._add_moment(trace.key, turn, attempts)

@@ -44,6 +44,12 @@ class Step:
         """`qa#2`: how this node run is named to `trace replay --from`."""
         return self.node if self.number is None else f"{self.node}#{self.number}"
 
+    @property
+    def branches(self) -> int:
+        """How often its edge is taken: the scanner's once for each moment."""
+        moments = self.wrote.get("moments")
+        return max(1, len(moments)) if isinstance(moments, list) else 1
+
     def scores(self) -> list[Measured]:
         """The scores that this node run measured, each beside its limit."""
         return measured(self.attempt) if self.node == "qa" and self.attempt else []

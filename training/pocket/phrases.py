@@ -56,6 +56,11 @@ def lines(path: Path) -> Iterator[str]:
             yield line.strip()
 
 
+def is_said(word: str, text: str) -> bool:
+    """Whether a text has the word, or one that begins with it."""
+    return re.search(rf"\b{re.escape(word.lower())}", text.lower()) is not None
+
+
 def is_reserved(text: str, share: int = 7) -> bool:
     """Whether the held-out split owns this line or word: one in `share`."""
     return zlib.crc32(text.encode()) % share == 0

@@ -17,6 +17,7 @@ from training.pocket.phrases import (
     Thing,
     Topic,
     article,
+    is_said,
     nonsense,
     pick_thing,
     split_words,
@@ -77,7 +78,7 @@ def claim(found: Dialogue, i: int, first: int) -> str:
     """A turn's words, and those of the turn before that names what it shows."""
     turn = found.turns[i]
     said = f'Utterance {first + i}, "{best_quote(turn.text, turn.caption)}",'
-    if not turn.caption or is_named(turn, turn.text):
+    if is_named(turn, turn.text):
         return said
     earlier = (found.turns[back].text for back in range(i - 1, max(-1, i - LOOK_BACK - 1), -1))
     named = next((text for text in earlier if is_named(turn, text)), None)
@@ -85,7 +86,7 @@ def claim(found: Dialogue, i: int, first: int) -> str:
 
 
 def is_named(turn: Turn, text: str) -> bool:
-    return any(re.search(rf"\b{re.escape(name.lower())}", text.lower()) for name in turn.names)
+    return any(is_said(name, text) for name in turn.names)
 
 
 def best_quote(text: str, caption: str) -> str:
